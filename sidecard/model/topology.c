@@ -1,0 +1,302 @@
+#include "model/topology.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+
+struct topology *topology_free(struct topology *topology)
+{
+	if (!topology)
+		return NULL;
+	free(topology->pus);
+	free(topology->nodes);
+	free(topology->distances);
+	free(topology->pu_idx_of_os);
+	cpuset_done(&topology->cpus);
+	nodeset_done(&topology->mems);
+	free(topology);
+	return NULL;
+}
+
+void topology_freep(struct topology **topology)
+{
+	topology_free(*topology);
+}
+
+char *topology_format(const struct topology *topology)
+{
+	char *text = NULL;
+	size_t n_text = 0;
+	FILE *out = open_memstream(&text, &n_text);
+
+	if (!out)
+		return NULL;
+	fputs("sidecard-topology 1\n", out);
+	for (uint32_t i = 0; i < topology->n_pu; i++) {
+		const struct topo_pu *pu = &topology->pus[i];
+
+		fprintf(out, "pu %u %u %u %u %u %u %u %u\n", pu->pu_os, pu->core, pu->l2, pu->l3,
+			pu->die, pu->package, pu->node, pu->efficiency_rank);
+	}
+	for (uint32_t i = 0; i < topology->n_node; i++) {
+		const struct topo_node *node = &topology->nodes[i];
+
+		fprintf(out, "node %u %d %" PRIu64 "\n", node->node_os,
+			node->package == TOPOLOGY_NONE ? -1 : (int)node->package,
+			node->memory_bytes);
+	}
+	for (uint32_t from = 0; topology->distances && from < topology->n_node; from++)
+		for (uint32_t to = 0; to < topology->n_node; to++)
+			fprintf(out, "distance %u %u %u\n", from, to,
+				topology->distances[from * topology->n_node + to]);
+	fputs("end\n", out);
+	if (fclose(out) != 0) {
+		free(text);
+		return NULL;
+	}
+	return text;
+}
+
+static int grow(void *array, size_t n_items, size_t item_size)
+{
+	void **at = array;
+	void *items;
+
+	/* Doubling: room is made when the count reaches a power of two. */
+	if (n_items & (n_items - 1) && n_items > 0)
+		return 0;
+	items = realloc(*at, (n_items ? n_items * 2 : 1) * item_size);
+	if (!items)
+		return -ENOMEM;
+	*at = items;
+	return 0;
+}
+
+static int parse_pu(const char *line, struct topology *topology)
+{
+	struct topo_pu pu;
+	int end = 0;
+
+	if (sscanf(line, "pu %u %u %u %u %u %u %u %u%n", &pu.pu_os, &pu.core, &pu.l2, &pu.l3, &pu.die,
+		   &pu.package, &pu.node, &pu.efficiency_rank, &end) != 8 ||
+	    line[end])
+		return -EINVAL;
+	if (topology->n_pu >= TOPOLOGY_N_PU_MAX)
+		return -ERANGE;
+	if (grow(&topology->pus, topology->n_pu, sizeof(pu)) < 0)
+		return -ENOMEM;
+	topology->pus[topology->n_pu++] = pu;
+	return 0;
+}
+
+static int parse_node(const char *line, struct topology *topology)
+{
+	struct topo_node node = { 0 };
+	int package, end = 0;
+
+	if (sscanf(line, "node %u %d %" SCNu64 "%n", &node.node_os, &package, &node.memory_bytes,
+		   &end) != 3 ||
+	    line[end] || topology->distances)
+		return -EINVAL;
+	if (topology->n_node >= TOPOLOGY_N_NODE_MAX)
+		return -ERANGE;
+	if (grow(&topology->nodes, topology->n_node, sizeof(node)) < 0)
+		return -ENOMEM;
+	node.package = package < 0 ? TOPOLOGY_NONE : (uint32_t)package;
+	topology->nodes[topology->n_node++] = node;
+	return 0;
+}
+
+static int parse_distance(const char *line, struct topology *topology)
+{
+	uint32_t from, to, value;
+	int end = 0;
+
+	if (sscanf(line, "distance %u %u %u%n", &from, &to, &value, &end) != 3 || line[end] ||
+	    from >= topology->n_node || to >= topology->n_node || value == 0)
+		return -EINVAL;
+	if (!topology->distances) {
+		topology->distances =
+			calloc((size_t)topology->n_node * topology->n_node, sizeof(uint32_t));
+		if (!topology->distances)
+			return -ENOMEM;
+	}
+	topology->distances[from * topology->n_node + to] = value;
+	return 0;
+}
+
+static int parse_lines(char *text, struct topology *topology, struct fault *fault)
+{
+	char *line, *rest = text;
+
+	for (unsigned n_line = 1; (line = strsep(&rest, "\n")); n_line++) {
+		int r = -EINVAL;
+
+		if (n_line == 1)
+			r = strcmp(line, "sidecard-topology 1") == 0 ? 0 : -EINVAL;
+		else if (strncmp(line, "pu ", 3) == 0)
+			r = parse_pu(line, topology);
+		else if (strncmp(line, "node ", 5) == 0)
+			r = parse_node(line, topology);
+		else if (strncmp(line, "distance ", 9) == 0)
+			r = parse_distance(line, topology);
+		else if (strcmp(line, "end") == 0)
+			return 0;
+		if (r < 0)
+			return fault_set(fault, r, "topology line %u is '%.60s'", n_line, line);
+	}
+	return fault_set(fault, -EINVAL, "topology ends without its 'end' line");
+}
+
+int topology_parse(const char *text, struct topology **ret_topology, struct fault *fault)
+{
+	cleanup(topology_freep) struct topology *topology = calloc(1, sizeof(*topology));
+	cleanup(freep) char *copy = strdup(text);
+	int r;
+
+	if (!topology || !copy)
+		return fault_set(fault, -ENOMEM, "no memory for a topology");
+	r = parse_lines(copy, topology, fault);
+	if (r < 0)
+		return r;
+	r = topology_finish(topology, fault);
+	if (r < 0)
+		return r;
+	*ret_topology = TAKE_PTR(topology);
+	return 0;
+}
+
+/* Dense indices of one level must be below the number of PUs; the count is the highest + 1. */
+static int count_level(uint32_t idx, uint32_t n_pu, uint32_t *n)
+{
+	if (idx >= n_pu)
+		return -EINVAL;
+	if (idx >= *n)
+		*n = idx + 1;
+	return 0;
+}
+
+static int finish_pu(struct topology *topology, uint32_t idx)
+{
+	const struct topo_pu *pu = &topology->pus[idx];
+	uint32_t n_pu = topology->n_pu;
+
+	if (pu->pu_os >= TOPOLOGY_N_PU_MAX || pu->node >= topology->n_node ||
+	    cpuset_has(&topology->cpus, pu->pu_os))
+		return -EINVAL;
+	if (count_level(pu->core, n_pu, &topology->n_core) < 0 ||
+	    count_level(pu->l2, n_pu, &topology->n_l2) < 0 ||
+	    count_level(pu->l3, n_pu, &topology->n_l3) < 0 ||
+	    count_level(pu->die, n_pu, &topology->n_die) < 0 ||
+	    count_level(pu->package, n_pu, &topology->n_package) < 0)
+		return -EINVAL;
+	topology->nodes[pu->node].n_pu++;
+	topology->pu_idx_of_os[pu->pu_os] = idx;
+	return cpuset_add(&topology->cpus, pu->pu_os);
+}
+
+static int finish_distances(struct topology *topology)
+{
+	size_t n = topology->n_node;
+
+	if (topology->distances)
+		return 0;
+	topology->distances = calloc(n * n, sizeof(uint32_t));
+	if (!topology->distances)
+		return -ENOMEM;
+	/* Where the kernel tells no distances: 10 local, 20 remote, its own default (drivers/base/node.c, LOCAL_DISTANCE and REMOTE_DISTANCE). */
+	for (size_t from = 0; from < n; from++)
+		for (size_t to = 0; to < n; to++)
+			topology->distances[from * n + to] = from == to ? TOPOLOGY_LOCAL : 20;
+	return 0;
+}
+
+int topology_finish(struct topology *topology, struct fault *fault)
+{
+	int r;
+
+	if (topology->n_pu == 0 || topology->n_node == 0)
+		return fault_set(fault, -EINVAL, "topology has %u PUs and %u nodes, expected some of both",
+				 topology->n_pu, topology->n_node);
+	for (uint32_t i = 0; i < topology->n_pu; i++)
+		if (topology->pus[i].pu_os < TOPOLOGY_N_PU_MAX &&
+		    topology->pus[i].pu_os >= topology->n_os)
+			topology->n_os = topology->pus[i].pu_os + 1;
+	topology->pu_idx_of_os = malloc((topology->n_os + 1) * sizeof(uint32_t));
+	if (!topology->pu_idx_of_os)
+		return fault_set(fault, -ENOMEM, "no memory for a topology");
+	for (uint32_t i = 0; i < topology->n_os; i++)
+		topology->pu_idx_of_os[i] = TOPOLOGY_NONE;
+	for (uint32_t i = 0; i < topology->n_node; i++) {
+		topology->nodes[i].n_pu = 0;
+		if (nodeset_has(&topology->mems, topology->nodes[i].node_os))
+			return fault_set(fault, -EINVAL, "topology names node %u twice",
+					 topology->nodes[i].node_os);
+		r = nodeset_add(&topology->mems, topology->nodes[i].node_os);
+		if (r < 0)
+			return fault_set(fault, r, "topology has node %u, the highest possible is %u",
+					 topology->nodes[i].node_os, TOPOLOGY_N_NODE_MAX - 1);
+	}
+	for (uint32_t i = 0; i < topology->n_pu; i++) {
+		r = finish_pu(topology, i);
+		if (r < 0)
+			return fault_set(fault, r,
+					 "topology: PU %u is listed twice or has an index out of range",
+					 topology->pus[i].pu_os);
+	}
+	r = finish_distances(topology);
+	return r < 0 ? fault_set(fault, r, "no memory for %u node distances", topology->n_node) : 0;
+}
+
+uint32_t topology_pu_idx(const struct topology *topology, uint32_t pu_os)
+{
+	return pu_os < topology->n_os ? topology->pu_idx_of_os[pu_os] : TOPOLOGY_NONE;
+}
+
+uint32_t topology_node_idx(const struct topology *topology, uint32_t node_os)
+{
+	for (uint32_t i = 0; i < topology->n_node; i++)
+		if (topology->nodes[i].node_os == node_os)
+			return i;
+	return TOPOLOGY_NONE;
+}
+
+int topology_nodes_of(const struct topology *topology, const struct cpuset *cpus,
+		      struct nodeset *ret_nodes)
+{
+	struct nodeset nodes = { 0 };
+
+	cpuset_foreach(pu_os, cpus) {
+		uint32_t idx = topology_pu_idx(topology, pu_os);
+		int r = 0;
+
+		if (idx != TOPOLOGY_NONE)
+			r = nodeset_add(&nodes,
+					topology->nodes[topology->pus[idx].node].node_os);
+		if (r < 0) {
+			nodeset_done(&nodes);
+			return r;
+		}
+	}
+	nodeset_done(ret_nodes);
+	*ret_nodes = nodes;
+	return 0;
+}
+
+uint32_t topology_n_core_of(const struct topology *topology, const struct cpuset *cpus)
+{
+	uint32_t n_core = 0, last = TOPOLOGY_NONE;
+
+	/* PUs of one core are neighbours in the order of the machine. */
+	for (uint32_t i = 0; i < topology->n_pu; i++) {
+		if (topology->pus[i].core == last || !cpuset_has(cpus, topology->pus[i].pu_os))
+			continue;
+		last = topology->pus[i].core;
+		n_core++;
+	}
+	return n_core;
+}

@@ -1,0 +1,73 @@
+/* The answer for all workloads at one instant: a pure function of a snapshot, the previous plan and a clock value.
+ * Same input, same plan, byte for byte. No system call, no log, no clock read. */
+#pragma once
+
+#include "base/err.h"
+#include "model/snapshot.h"
+
+enum limited_by {
+	LIMITED_BY_NOTHING,   /* as many as it wants (Max=) */
+	LIMITED_BY_PARTITION, /* the PUs of its partition */
+	LIMITED_BY_QUOTA,     /* cpu.max of limited_by_path */
+	LIMITED_BY_CPUSET,    /* cpuset of limited_by_path */
+	LIMITED_BY_POOL,      /* the pool's PUs */
+	LIMITED_BY_MAX,       /* Max= */
+};
+
+struct parallelism {
+	uint32_t floor, ceil, advised; /* whole threads, each ≥ 1 */
+};
+
+struct plan_workload {
+	const struct workload *conf; /* borrowed from the snapshot: it must outlive the plan */
+	bool placed;
+	char *reason;         /* why it is not placed, and the smallest change that would place it; NULL where placed */
+	struct cpuset cpus;   /* where it may run; empty where not placed */
+	struct nodeset nodes; /* NUMA nodes of cpus */
+	struct nodeset mems;  /* nodes its memory should come from */
+	uint32_t n_pu, n_core;
+	uint32_t limit;       /* as in the snapshot */
+	uint32_t quota_mcpu;  /* tightest level over all ancestors, before sharing */
+	uint32_t share_mcpu;  /* its part of it once shared with the others below the same level */
+	struct parallelism parallelism;
+	enum limited_by limited_by;
+	char *limited_by_path; /* cgroup path or pool name; NULL where none belongs to it */
+};
+
+struct plan {
+	uint64_t generation;
+	bool optimal;
+	double bound;      /* gap to the best possible as a fraction; NAN where none is known */
+	double duration_us; /* filled by the caller who measured; 0 otherwise */
+	struct cpuset cpus;         /* all PUs planned over: allowed and online */
+	struct cpuset housekeeping; /* kept for unmatched processes */
+	struct cpuset exclusive;    /* union of all exclusive partitions */
+	struct plan_workload *workloads; /* n_workloads, the snapshot's order: sorted by name */
+	size_t n_workloads;
+};
+
+/* Plans everything. @previous may be NULL; its placements are kept where that costs nothing. The plan's generation is the
+ * previous one's + 1, or 1. Returns 0, -ENOMEM, or -EINVAL where the snapshot contradicts itself. A workload that cannot be
+ * placed is no failure: it is in the plan with its reason. */
+int plan_make(const struct snapshot *snapshot, const struct plan *previous, uint64_t now_us,
+	      struct plan **ret_plan, struct fault *fault);
+
+/* Only bandwidth changed: recomputes quota, share, parallelism and limited_by of every workload below limit @changed (all with
+ * LIMIT_NONE) in place. PUs do not move. Sets @ret_changed[i] (n_workloads bools, may be NULL) for each workload whose numbers differ
+ * and returns how many; -ENOMEM. The generation is the caller's business. */
+int plan_reshare(struct plan *plan, const struct snapshot *snapshot, uint32_t changed,
+		 bool *ret_changed);
+
+/* NULL where the plan has no such workload. */
+const struct plan_workload *plan_find(const struct plan *plan, const char *name);
+
+/* True where both say the same of @name's partition (cpus and mems). */
+bool plan_workload_same_place(const struct plan_workload *a, const struct plan_workload *b);
+/* True where both would be published alike. */
+bool plan_workload_same_answer(const struct plan_workload *a, const struct plan_workload *b);
+
+struct plan *plan_free(struct plan *plan);
+void plan_freep(struct plan **plan);
+
+/* "cpu.max of /a/b", "partition", "cpuset of /a", "pool gold", "max", "nothing": malloc'ed, NULL where memory is short. */
+char *plan_limited_by_text(const struct plan_workload *workload);
