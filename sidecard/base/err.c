@@ -60,7 +60,8 @@ size_t text_escape(const char *text, size_t n_text, char *buffer, size_t buffer_
 		const unsigned char *at = (const unsigned char *)text + i;
 		size_t n = utf8_length(at, n_text - i);
 		/* U+0080..U+009F are control characters too: terminals obey them. */
-		int control = at[0] < 0x20 || at[0] == 0x7f || (at[0] == 0xc2 && n == 2 && at[1] < 0xa0);
+		int control = at[0] < 0x20 || at[0] == 0x7f ||
+			      (at[0] == 0xc2 && n == 2 && at[1] < 0xa0);
 
 		if (n == 0 || control) {
 			if (used + 5 > buffer_size)

@@ -13,8 +13,8 @@ struct fault {
 };
 
 /* Fills @fault (NULL is fine) and returns @error, a negative errno. The text begins lower case and
- * has no final full stop; what does not fit ends in "...". Control characters and bytes that are not
- * UTF-8, which only foreign values bring, are written as \xNN. */
+ * has no final full stop; what does not fit ends in "...". Control characters and bytes that are
+ * not UTF-8, which only foreign values bring, are written as \xNN. */
 int fault_set(struct fault *fault, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
@@ -38,8 +38,8 @@ size_t text_escape(const char *text, size_t n_text, char *buffer, size_t buffer_
 /* True where the @n_text bytes are well-formed UTF-8 (RFC 3629) without NUL. */
 int text_is_utf8(const char *text, size_t n_text);
 
-/* True where @name may name a workload or a pool: [a-z0-9][a-z0-9_.-]{0,62}. Such a name is safe as a
- * file name, a JSON string, a D-Bus path label after escaping and a journal field. */
+/* True where @name may name a workload or a pool: [a-z0-9][a-z0-9_.-]{0,62}. Such a name is safe as
+ * a file name, a JSON string, a D-Bus path label after escaping and a journal field. */
 int name_is_valid(const char *name);
 
 /* The rule in words, for error texts. */

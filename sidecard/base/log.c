@@ -15,7 +15,8 @@ static struct {
 	int to_journal;
 } state = { "sidecard", LOG_INFO, 0 };
 
-/* systemd.exec(5): $JOURNAL_STREAM holds device:inode of the stream; compare, since a redirection may have replaced it. */
+/* systemd.exec(5): $JOURNAL_STREAM holds device:inode of the stream; compare, since a redirection
+ * may have replaced it. */
 static int stderr_is_journal(void)
 {
 	const char *stream = getenv("JOURNAL_STREAM");
@@ -35,6 +36,11 @@ void log_init(const char *program, int level)
 	state.to_journal = stderr_is_journal();
 }
 
+bool log_to_journal(void)
+{
+	return state.to_journal;
+}
+
 void log_set_level(int level)
 {
 	state.level = level;
@@ -43,7 +49,7 @@ void log_set_level(int level)
 void log_line(int level, const char *format, ...)
 {
 	static const char *const names[] = { "emergency", "alert",  "critical", "error",
-					     "warning",   "notice", "info",     "debug" };
+					     "warning",	  "notice", "info",	"debug" };
 	char raw[2048], escaped[2048];
 	va_list args;
 

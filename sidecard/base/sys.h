@@ -1,6 +1,7 @@
-/* Every outside effect as one table of functions: the kernel (sys_linux.c), or a test's own. Sense and apply see kernel files,
- * threads and the clock through it alone, so that a captured tree, an ordinary directory and an injected fault are all the same to them.
- * All functions return -errno on failure; descriptors are close-on-exec. */
+/* Every outside effect as one table of functions: the kernel (sys_linux.c), or a test's own. Sense
+ * and apply see kernel files, threads and the clock through it alone, so that a captured tree, an
+ * ordinary directory and an injected fault are all the same to them. All functions return -errno on
+ * failure; descriptors are close-on-exec. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,16 +17,21 @@ struct sys {
 
 	uint64_t (*now_us)(const struct sys *sys); /* CLOCK_MONOTONIC; never a wall clock */
 
-	/* Opens @path (relative) below @dirfd: openat2 with RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_MAGICLINKS. */
+	/* Opens @path (relative) below @dirfd: openat2 with RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS
+	 * and RESOLVE_NO_MAGICLINKS. */
 	int (*open)(const struct sys *sys, int dirfd, const char *path, int flags);
 	void (*close)(const struct sys *sys, int fd);
-	/* Reads the whole (small) file from its start; the result is always terminated. -EFBIG where it does not fit. Length. */
+	/* Reads the whole (small) file from its start; the result is always terminated. -EFBIG
+	 * where it does not fit. Length. */
 	ssize_t (*read)(const struct sys *sys, int fd, char *buffer, size_t buffer_size);
-	/* One write(2) at offset 0 of the whole text, as kernel files want it. 0 or -errno; -EIO on a short write. */
+	/* One write(2) at offset 0 of the whole text, as kernel files want it. 0 or -errno; -EIO on
+	 * a short write. */
 	int (*write)(const struct sys *sys, int fd, const char *text, size_t n_text);
-	/* Calls @each for each entry of @dirfd but "." and ".."; a negative return ends the listing and is returned. */
+	/* Calls @each for each entry of @dirfd but "." and ".."; a negative return ends the listing
+	 * and is returned. */
 	int (*list)(const struct sys *sys, int dirfd,
-		    int (*each)(void *userdata, const char *name, bool is_directory), void *userdata);
+		    int (*each)(void *userdata, const char *name, bool is_directory),
+		    void *userdata);
 	int (*file_id)(const struct sys *sys, int fd, uint64_t *ret_inode);
 	/* The target of a symbolic link such as PID/exe; always terminated. Length or -errno. */
 	ssize_t (*read_link)(const struct sys *sys, int dirfd, const char *path, char *buffer,
@@ -37,16 +43,18 @@ struct sys {
 	int (*watch_open)(const struct sys *sys);
 	int (*watch_add)(const struct sys *sys, int watch_fd, int dirfd, uint32_t mask);
 	int (*watch_remove)(const struct sys *sys, int watch_fd, int watch);
-	/* Raw inotify events or netlink messages; length, 0 where there is none now. Netlink: only what the kernel itself sent
-	 * (sender port 0). -ENOBUFS where messages were lost. */
+	/* Raw inotify events or netlink messages; length, 0 where there is none now. Netlink: only
+	 * what the kernel itself sent (sender port 0). -ENOBUFS where messages were lost. */
 	ssize_t (*watch_read)(const struct sys *sys, int fd, void *buffer, size_t buffer_size);
 	/* Kernel uevents (group 1 of NETLINK_KOBJECT_UEVENT). */
 	int (*uevent_open)(const struct sys *sys);
-	/* The process connector, listening for fork, exec and exit. -EPERM, -ECONNREFUSED where it is not to be had. */
+	/* The process connector, listening for fork, exec and exit. -EPERM, -ECONNREFUSED where it
+	 * is not to be had. */
 	int (*proc_events_open)(const struct sys *sys);
 
 	int (*pidfd_open)(const struct sys *sys, pid_t pid);
-	/* One thread. get: -ESRCH gone. The set may be empty (a pinned task whose PU is offline). */
+	/* One thread. get: -ESRCH gone. The set may be empty (a pinned task whose PU is offline).
+	 */
 	int (*affinity_get)(const struct sys *sys, pid_t tid, struct cpuset *ret_cpus);
 	int (*affinity_set)(const struct sys *sys, pid_t tid, const struct cpuset *cpus);
 };

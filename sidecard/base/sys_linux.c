@@ -84,7 +84,8 @@ static int linux_write(const struct sys *sys, int fd, const char *text, size_t n
 }
 
 static int linux_list(const struct sys *sys, int dirfd,
-		      int (*each)(void *userdata, const char *name, bool is_directory), void *userdata)
+		      int (*each)(void *userdata, const char *name, bool is_directory),
+		      void *userdata)
 {
 	cleanup(closedirp) DIR *dir = NULL;
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -166,7 +167,8 @@ static int linux_watch_add(const struct sys *sys, int watch_fd, int dirfd, uint3
 	int watch;
 
 	(void)sys;
-	/* The kernel has no inotify call that takes a descriptor; its own link in /proc is the same object whatever happened to the path. */
+	/* The kernel has no inotify call that takes a descriptor; its own link in /proc is the same
+	 * object whatever happened to the path. */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", dirfd);
 	watch = inotify_add_watch(watch_fd, path, mask);
 	return watch < 0 ? -errno : watch;
@@ -182,10 +184,9 @@ static ssize_t linux_watch_read(const struct sys *sys, int fd, void *buffer, siz
 {
 	struct sockaddr_nl sender = { 0 };
 	struct iovec iov = { buffer, buffer_size };
-	struct msghdr message = { .msg_name = &sender,
-				  .msg_namelen = sizeof(sender),
-				  .msg_iov = &iov,
-				  .msg_iovlen = 1 };
+	struct msghdr message = {
+		.msg_name = &sender, .msg_namelen = sizeof(sender), .msg_iov = &iov, .msg_iovlen = 1
+	};
 	ssize_t n;
 
 	(void)sys;
@@ -206,8 +207,8 @@ static ssize_t linux_watch_read(const struct sys *sys, int fd, void *buffer, siz
 static int netlink_open(int protocol, uint32_t groups)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = groups };
-	cleanup(close_fdp) int fd =
-		socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+	cleanup(close_fdp) int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+					   protocol);
 
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
@@ -223,20 +224,20 @@ static int linux_uevent_open(const struct sys *sys)
 static int linux_proc_events_open(const struct sys *sys)
 {
 	cleanup(close_fdp) int fd = netlink_open(NETLINK_CONNECTOR, CN_IDX_PROC);
-	struct {
-		struct nlmsghdr header;
-		struct cn_msg message;
-		enum proc_cn_mcast_op operation;
-	} __attribute__((packed)) request = {
-		.header = { .nlmsg_len = sizeof(request), .nlmsg_type = NLMSG_DONE },
-		.message = { .id = { CN_IDX_PROC, CN_VAL_PROC }, .len = sizeof(enum proc_cn_mcast_op) },
-		.operation = PROC_CN_MCAST_LISTEN,
-	};
+	const enum proc_cn_mcast_op operation = PROC_CN_MCAST_LISTEN;
+	const struct cn_msg message = { .id = { CN_IDX_PROC, CN_VAL_PROC },
+					.len = sizeof(operation) };
+	char request[NLMSG_LENGTH(sizeof(message) + sizeof(operation))]
+		__attribute__((aligned(NLMSG_ALIGNTO)));
+	const struct nlmsghdr header = { .nlmsg_len = sizeof(request), .nlmsg_type = NLMSG_DONE };
 
 	(void)sys;
 	if (fd < 0)
 		return fd;
-	if (send(fd, &request, sizeof(request), 0) < 0)
+	memcpy(request, &header, sizeof(header));
+	memcpy(request + NLMSG_HDRLEN, &message, sizeof(message));
+	memcpy(request + NLMSG_HDRLEN + sizeof(message), &operation, sizeof(operation));
+	if (send(fd, request, sizeof(request), 0) < 0)
 		return -errno;
 	return TAKE_FD(fd);
 }
@@ -263,7 +264,8 @@ static int linux_affinity_get(const struct sys *sys, pid_t tid, struct cpuset *r
 	(void)sys;
 	if (tid <= 0)
 		return -EINVAL;
-	/* The raw call: glibc's cpu_set_t ends at PU 1023, and only the raw call tells how much the kernel wrote. */
+	/* The raw call: glibc's cpu_set_t ends at PU 1023, and only the raw call tells how much the
+	 * kernel wrote. */
 	n_bytes = syscall(SYS_sched_getaffinity, tid, sizeof(words), words);
 	if (n_bytes < 0)
 		return -errno;
@@ -288,7 +290,7 @@ static int linux_affinity_set(const struct sys *sys, pid_t tid, const struct cpu
 	(void)sys;
 	if (tid <= 0)
 		return -EINVAL;
-	cpuset_foreach(pu_os, cpus)
+	cpuset_foreach (pu_os, cpus)
 		words[pu_os / 64] |= 1UL << (pu_os % 64);
 	return syscall(SYS_sched_setaffinity, tid, sizeof(words), words) < 0 ? -errno : 0;
 }

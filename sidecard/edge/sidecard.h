@@ -1,7 +1,10 @@
-/* sidecard.h: how a process asks for its effective parallelism. C99, C11 or C++; no dependency but libc; link with -lsidecard only for the functions at the end.
+/* sidecard.h: how a process asks for its effective parallelism. C99, C11 or C++; no dependency but
+ * libc; link with -lsidecard only for the functions at the end.
  *
- * The live page, /run/sidecard/live/NAME, is one page that any user may map read-only. It holds two slots: the writer fills the slot that nobody reads and then moves
- * `sequence` on, so a reader always finds one complete slot, even where the writer died in the middle. A read costs about a nanosecond and no system call. */
+ * The live page, /run/sidecard/live/NAME, is one page that any user may map read-only. It holds two
+ * slots: the writer fills the slot that nobody reads and then moves `sequence` on, so a reader
+ * always finds one complete slot, even where the writer died in the middle. A read costs about a
+ * nanosecond and no system call. */
 #ifndef SIDECARD_H
 #define SIDECARD_H
 
@@ -11,13 +14,13 @@
 extern "C" {
 #endif
 
-#define SIDECARD_PAGE_MAGIC     UINT64_C(0x3165676170646373) /* "scdpage1" in memory order */
-#define SIDECARD_PAGE_SIZE      4096
-#define SIDECARD_PAGE_N_PU      8192 /* highest PU number a page can tell + 1 */
-#define SIDECARD_PAGE_N_NODE    1024
+#define SIDECARD_PAGE_MAGIC	UINT64_C(0x3165676170646373) /* "scdpage1" in memory order */
+#define SIDECARD_PAGE_SIZE	4096
+#define SIDECARD_PAGE_N_PU	8192 /* highest PU number a page can tell + 1 */
+#define SIDECARD_PAGE_N_NODE	1024
 #define SIDECARD_UNLIMITED_MCPU UINT32_MAX
-#define SIDECARD_FLAG_GONE      1u /* the workload was removed; the values are its last ones */
-#define SIDECARD_FLAG_PLACED    2u
+#define SIDECARD_FLAG_GONE	1u /* the workload was removed; the values are its last ones */
+#define SIDECARD_FLAG_PLACED	2u
 
 /* What a workload knows. 1,496 bytes. */
 struct sidecard_answer {
@@ -39,7 +42,8 @@ struct sidecard_page {
 	uint32_t version; /* 1 */
 	uint32_t answer_size;
 	char workload[64];
-	uint32_t sequence; /* the futex word: slot sequence % 2 is the valid one; 0: nothing published yet */
+	uint32_t sequence; /* the futex word: slot sequence % 2 is the valid one; 0: nothing
+			      published yet */
 	uint32_t reserved[27];
 	struct sidecard_answer slots[2];
 };
@@ -49,7 +53,8 @@ static inline uint32_t sidecard_page_parallelism(const struct sidecard_page *pag
 {
 	for (;;) {
 		uint32_t before = __atomic_load_n(&page->sequence, __ATOMIC_ACQUIRE);
-		uint32_t n = __atomic_load_n(&page->slots[before % 2].parallelism, __ATOMIC_RELAXED);
+		uint32_t n = __atomic_load_n(&page->slots[before % 2].parallelism,
+					     __ATOMIC_RELAXED);
 
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		if (__atomic_load_n(&page->sequence, __ATOMIC_RELAXED) == before)
@@ -57,8 +62,10 @@ static inline uint32_t sidecard_page_parallelism(const struct sidecard_page *pag
 	}
 }
 
-/* Copies the whole answer; the copy is of one instant. Returns the sequence it had, for sidecard_wait(). */
-static inline uint32_t sidecard_page_read(const struct sidecard_page *page, struct sidecard_answer *ret_answer)
+/* Copies the whole answer; the copy is of one instant. Returns the sequence it had, for
+ * sidecard_wait(). */
+static inline uint32_t sidecard_page_read(const struct sidecard_page *page,
+					  struct sidecard_answer *ret_answer)
 {
 	for (;;) {
 		uint32_t before = __atomic_load_n(&page->sequence, __ATOMIC_ACQUIRE);
@@ -70,12 +77,14 @@ static inline uint32_t sidecard_page_read(const struct sidecard_page *page, stru
 	}
 }
 
-/* libsidecard: maps a page. @path: a file; NULL: $SIDECARD_PAGE, else /run/sidecard/live/$SIDECARD_WORKLOAD. Returns NULL with errno set: ENOENT, EPROTO (not such a
+/* libsidecard: maps a page. @path: a file; NULL: $SIDECARD_PAGE, else
+ * /run/sidecard/live/$SIDECARD_WORKLOAD. Returns NULL with errno set: ENOENT, EPROTO (not such a
  * page or another version). Thread safe. */
 const struct sidecard_page *sidecard_open(const char *path);
 void sidecard_close(const struct sidecard_page *page);
 
-/* Sleeps until the page's sequence is no longer @sequence. @timeout_us: UINT64_MAX waits for ever. 0, or -ETIMEDOUT, -EINTR. */
+/* Sleeps until the page's sequence is no longer @sequence. @timeout_us: UINT64_MAX waits for ever.
+ * 0, or -ETIMEDOUT, -EINTR. */
 int sidecard_wait(const struct sidecard_page *page, uint32_t sequence, uint64_t timeout_us);
 
 #ifdef __cplusplus

@@ -181,7 +181,8 @@ static bool bits_intersects(const struct bits *bits, const struct bits *other)
 	return false;
 }
 
-/* A decimal number without sign, blanks or leading zeros that mean octal to nobody; moves @at on. */
+/* A decimal number without sign, blanks or leading zeros that mean octal to nobody; moves @at on.
+ */
 static int parse_number(const char **at, uint32_t max, uint32_t *ret_number)
 {
 	uint64_t number = 0;
@@ -262,88 +263,88 @@ static char *bits_format(const struct bits *bits)
 	return text;
 }
 
-#define SET_DEFINE(type, MAX)                                                                      \
-	void type##_done(struct type *set)                                                         \
-	{                                                                                          \
-		bits_done(&set->bits);                                                             \
-	}                                                                                          \
-	int type##_add(struct type *set, uint32_t number)                                          \
-	{                                                                                          \
-		return bits_add_range(&set->bits, number, number, MAX);                            \
-	}                                                                                          \
-	int type##_add_range(struct type *set, uint32_t first, uint32_t last)                      \
-	{                                                                                          \
-		return bits_add_range(&set->bits, first, last, MAX);                               \
-	}                                                                                          \
-	void type##_remove(struct type *set, uint32_t number)                                      \
-	{                                                                                          \
-		bits_remove(&set->bits, number);                                                   \
-	}                                                                                          \
-	bool type##_has(const struct type *set, uint32_t number)                                   \
-	{                                                                                          \
-		return bits_has(&set->bits, number);                                               \
-	}                                                                                          \
-	uint32_t type##_count(const struct type *set)                                              \
-	{                                                                                          \
-		return bits_count(&set->bits);                                                     \
-	}                                                                                          \
-	bool type##_is_empty(const struct type *set)                                               \
-	{                                                                                          \
-		return bits_first_from(&set->bits, 0) == SET_END;                                  \
-	}                                                                                          \
-	uint32_t type##_first(const struct type *set)                                              \
-	{                                                                                          \
-		return bits_first_from(&set->bits, 0);                                             \
-	}                                                                                          \
-	uint32_t type##_next(const struct type *set, uint32_t number)                              \
-	{                                                                                          \
-		return bits_first_from(&set->bits, (uint64_t)number + 1);                          \
-	}                                                                                          \
-	uint32_t type##_last(const struct type *set)                                               \
-	{                                                                                          \
-		return bits_last(&set->bits);                                                      \
-	}                                                                                          \
-	int type##_copy(struct type *set, const struct type *other)                                \
-	{                                                                                          \
-		return bits_copy(&set->bits, &other->bits);                                        \
-	}                                                                                          \
-	int type##_union(struct type *set, const struct type *other)                               \
-	{                                                                                          \
-		return bits_union(&set->bits, &other->bits);                                       \
-	}                                                                                          \
-	void type##_intersect(struct type *set, const struct type *other)                          \
-	{                                                                                          \
-		bits_intersect(&set->bits, &other->bits);                                          \
-	}                                                                                          \
-	void type##_subtract(struct type *set, const struct type *other)                           \
-	{                                                                                          \
-		bits_subtract(&set->bits, &other->bits);                                           \
-	}                                                                                          \
-	bool type##_equal(const struct type *set, const struct type *other)                        \
-	{                                                                                          \
-		return bits_is_subset(&set->bits, &other->bits) &&                                 \
-		       bits_is_subset(&other->bits, &set->bits);                                   \
-	}                                                                                          \
-	bool type##_is_subset(const struct type *set, const struct type *of)                       \
-	{                                                                                          \
-		return bits_is_subset(&set->bits, &of->bits);                                      \
-	}                                                                                          \
-	bool type##_intersects(const struct type *set, const struct type *other)                   \
-	{                                                                                          \
-		return bits_intersects(&set->bits, &other->bits);                                  \
-	}                                                                                          \
-	int type##_parse(const char *text, struct type *ret_set)                                   \
-	{                                                                                          \
-		struct bits bits;                                                                  \
-		int r = bits_parse(text, MAX, &bits);                                              \
-                                                                                                   \
-		if (r == 0)                                                                        \
-			*ret_set = (struct type){ bits };                                          \
-		return r;                                                                          \
-	}                                                                                          \
-	char *type##_format(const struct type *set)                                                \
-	{                                                                                          \
-		return bits_format(&set->bits);                                                    \
+#define SET_DEFINE(type, MAX)                                                    \
+	void type##_done(struct type *set)                                       \
+	{                                                                        \
+		bits_done(&set->bits);                                           \
+	}                                                                        \
+	int type##_add(struct type *set, uint32_t number)                        \
+	{                                                                        \
+		return bits_add_range(&set->bits, number, number, MAX);          \
+	}                                                                        \
+	int type##_add_range(struct type *set, uint32_t first, uint32_t last)    \
+	{                                                                        \
+		return bits_add_range(&set->bits, first, last, MAX);             \
+	}                                                                        \
+	void type##_remove(struct type *set, uint32_t number)                    \
+	{                                                                        \
+		bits_remove(&set->bits, number);                                 \
+	}                                                                        \
+	bool type##_has(const struct type *set, uint32_t number)                 \
+	{                                                                        \
+		return bits_has(&set->bits, number);                             \
+	}                                                                        \
+	uint32_t type##_count(const struct type *set)                            \
+	{                                                                        \
+		return bits_count(&set->bits);                                   \
+	}                                                                        \
+	bool type##_is_empty(const struct type *set)                             \
+	{                                                                        \
+		return bits_first_from(&set->bits, 0) == SET_END;                \
+	}                                                                        \
+	uint32_t type##_first(const struct type *set)                            \
+	{                                                                        \
+		return bits_first_from(&set->bits, 0);                           \
+	}                                                                        \
+	uint32_t type##_next(const struct type *set, uint32_t number)            \
+	{                                                                        \
+		return bits_first_from(&set->bits, (uint64_t)number + 1);        \
+	}                                                                        \
+	uint32_t type##_last(const struct type *set)                             \
+	{                                                                        \
+		return bits_last(&set->bits);                                    \
+	}                                                                        \
+	int type##_copy(struct type *set, const struct type *other)              \
+	{                                                                        \
+		return bits_copy(&set->bits, &other->bits);                      \
+	}                                                                        \
+	int type##_union(struct type *set, const struct type *other)             \
+	{                                                                        \
+		return bits_union(&set->bits, &other->bits);                     \
+	}                                                                        \
+	void type##_intersect(struct type *set, const struct type *other)        \
+	{                                                                        \
+		bits_intersect(&set->bits, &other->bits);                        \
+	}                                                                        \
+	void type##_subtract(struct type *set, const struct type *other)         \
+	{                                                                        \
+		bits_subtract(&set->bits, &other->bits);                         \
+	}                                                                        \
+	bool type##_equal(const struct type *set, const struct type *other)      \
+	{                                                                        \
+		return bits_is_subset(&set->bits, &other->bits) &&               \
+		       bits_is_subset(&other->bits, &set->bits);                 \
+	}                                                                        \
+	bool type##_is_subset(const struct type *set, const struct type *of)     \
+	{                                                                        \
+		return bits_is_subset(&set->bits, &of->bits);                    \
+	}                                                                        \
+	bool type##_intersects(const struct type *set, const struct type *other) \
+	{                                                                        \
+		return bits_intersects(&set->bits, &other->bits);                \
+	}                                                                        \
+	int type##_parse(const char *text, struct type *ret_set)                 \
+	{                                                                        \
+		struct bits bits;                                                \
+		int r = bits_parse(text, MAX, &bits);                            \
+                                                                                 \
+		if (r == 0)                                                      \
+			*ret_set = (struct type){ bits };                        \
+		return r;                                                        \
+	}                                                                        \
+	char *type##_format(const struct type *set)                              \
+	{                                                                        \
+		return bits_format(&set->bits);                                  \
 	}
 
 SET_DEFINE(cpuset, CPUSET_MAX)

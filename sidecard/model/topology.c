@@ -76,56 +76,98 @@ static int grow(void *array, size_t n_items, size_t item_size)
 	return 0;
 }
 
+/* "WORD N N ...": decimal numbers of at most @most, one blank before each, nothing else. sscanf
+ * would take signs, blanks and numbers that wrap around. */
+static int parse_numbers(const char *line, uint64_t most, uint64_t *ret_numbers, size_t n_numbers)
+{
+	const char *at = strchr(line, ' ');
+
+	for (size_t i = 0; i < n_numbers; i++) {
+		uint64_t number = 0;
+
+		if (!at || *at++ != ' ' || *at < '0' || *at > '9')
+			return -EINVAL;
+		for (; *at >= '0' && *at <= '9'; at++) {
+			uint64_t digit = (uint64_t)(*at - '0');
+
+			if (number > (most - digit) / 10)
+				return -EINVAL;
+			number = number * 10 + digit;
+		}
+		ret_numbers[i] = number;
+	}
+	return *at ? -EINVAL : 0;
+}
+
 static int parse_pu(const char *line, struct topology *topology)
 {
-	struct topo_pu pu;
-	int end = 0;
+	uint64_t n[8];
 
-	if (sscanf(line, "pu %u %u %u %u %u %u %u %u%n", &pu.pu_os, &pu.core, &pu.l2, &pu.l3, &pu.die,
-		   &pu.package, &pu.node, &pu.efficiency_rank, &end) != 8 ||
-	    line[end])
+	if (parse_numbers(line, TOPOLOGY_N_PU_MAX - 1, n, 8) < 0)
 		return -EINVAL;
 	if (topology->n_pu >= TOPOLOGY_N_PU_MAX)
 		return -ERANGE;
-	if (grow(&topology->pus, topology->n_pu, sizeof(pu)) < 0)
+	if (grow(&topology->pus, topology->n_pu, sizeof(*topology->pus)) < 0)
 		return -ENOMEM;
-	topology->pus[topology->n_pu++] = pu;
+	topology->pus[topology->n_pu++] = (struct topo_pu){
+		.pu_os = (uint32_t)n[0],
+		.core = (uint32_t)n[1],
+		.l2 = (uint32_t)n[2],
+		.l3 = (uint32_t)n[3],
+		.die = (uint32_t)n[4],
+		.package = (uint32_t)n[5],
+		.node = (uint32_t)n[6],
+		.efficiency_rank = (uint32_t)n[7],
+	};
 	return 0;
 }
 
 static int parse_node(const char *line, struct topology *topology)
 {
-	struct topo_node node = { 0 };
-	int package, end = 0;
+	const char *none = strstr(line, " -1 ");
+	struct topo_node node = { .package = TOPOLOGY_NONE };
+	char plain[64];
+	uint64_t n[3];
 
-	if (sscanf(line, "node %u %d %" SCNu64 "%n", &node.node_os, &package, &node.memory_bytes,
-		   &end) != 3 ||
-	    line[end] || topology->distances)
+	/* "-1" is the one number with a sign: package 0 stands in for it while the others are read.
+	 */
+	if (snprintf(plain, sizeof(plain), "%.*s%s%s",
+		     none ? (int)(none - line) : (int)strlen(line), line, none ? " 0 " : "",
+		     none ? none + 4 : "") >= (int)sizeof(plain) ||
+	    parse_numbers(plain, UINT64_MAX, n, 3) < 0 || topology->distances)
 		return -EINVAL;
-	if (topology->n_node >= TOPOLOGY_N_NODE_MAX)
+	if (n[0] >= TOPOLOGY_N_NODE_MAX || topology->n_node >= TOPOLOGY_N_NODE_MAX)
 		return -ERANGE;
+	if (!none && n[1] >= TOPOLOGY_N_PU_MAX)
+		return -EINVAL;
 	if (grow(&topology->nodes, topology->n_node, sizeof(node)) < 0)
 		return -ENOMEM;
-	node.package = package < 0 ? TOPOLOGY_NONE : (uint32_t)package;
+	node.node_os = (uint32_t)n[0];
+	if (!none)
+		node.package = (uint32_t)n[1];
+	node.memory_bytes = n[2];
 	topology->nodes[topology->n_node++] = node;
 	return 0;
 }
 
 static int parse_distance(const char *line, struct topology *topology)
 {
-	uint32_t from, to, value;
-	int end = 0;
+	uint32_t *at;
+	uint64_t n[3];
 
-	if (sscanf(line, "distance %u %u %u%n", &from, &to, &value, &end) != 3 || line[end] ||
-	    from >= topology->n_node || to >= topology->n_node || value == 0)
+	if (parse_numbers(line, UINT32_MAX, n, 3) < 0 || n[0] >= topology->n_node ||
+	    n[1] >= topology->n_node || n[2] == 0 || (n[0] == n[1] && n[2] != TOPOLOGY_LOCAL))
 		return -EINVAL;
 	if (!topology->distances) {
-		topology->distances =
-			calloc((size_t)topology->n_node * topology->n_node, sizeof(uint32_t));
+		topology->distances = calloc((size_t)topology->n_node * topology->n_node,
+					     sizeof(uint32_t));
 		if (!topology->distances)
 			return -ENOMEM;
 	}
-	topology->distances[from * topology->n_node + to] = value;
+	at = &topology->distances[n[0] * topology->n_node + n[1]];
+	if (*at) /* told twice */
+		return -EINVAL;
+	*at = (uint32_t)n[2];
 	return 0;
 }
 
@@ -199,16 +241,51 @@ static int finish_pu(struct topology *topology, uint32_t idx)
 	return cpuset_add(&topology->cpus, pu->pu_os);
 }
 
+/* A core is a run of neighbours that agree on all else, and the numbers of cores have no gap: what
+ * topology_n_core_of() and planners rely on. */
+static bool cores_are_whole(const struct topology *topology)
+{
+	uint32_t n_core = 0;
+
+	for (uint32_t i = 0; i < topology->n_pu; i++) {
+		const struct topo_pu *pu = &topology->pus[i], *last = pu - 1;
+
+		if (i == 0 || pu->core != last->core) {
+			if (pu->core != n_core++)
+				return false;
+		} else if (pu->l2 != last->l2 || pu->l3 != last->l3 || pu->die != last->die ||
+			   pu->package != last->package || pu->node != last->node) {
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool node_packages_exist(const struct topology *topology)
+{
+	for (uint32_t i = 0; i < topology->n_node; i++)
+		if (topology->nodes[i].package != TOPOLOGY_NONE &&
+		    topology->nodes[i].package >= topology->n_package)
+			return false;
+	return true;
+}
+
+/* All or none: a machine that tells some distances tells them all. */
 static int finish_distances(struct topology *topology)
 {
 	size_t n = topology->n_node;
 
-	if (topology->distances)
+	if (topology->distances) {
+		for (size_t i = 0; i < n * n; i++)
+			if (topology->distances[i] == 0)
+				return -EINVAL;
 		return 0;
+	}
 	topology->distances = calloc(n * n, sizeof(uint32_t));
 	if (!topology->distances)
 		return -ENOMEM;
-	/* Where the kernel tells no distances: 10 local, 20 remote, its own default (drivers/base/node.c, LOCAL_DISTANCE and REMOTE_DISTANCE). */
+	/* Where the kernel tells no distances: 10 local, 20 remote, its own default
+	 * (drivers/base/node.c, LOCAL_DISTANCE and REMOTE_DISTANCE). */
 	for (size_t from = 0; from < n; from++)
 		for (size_t to = 0; to < n; to++)
 			topology->distances[from * n + to] = from == to ? TOPOLOGY_LOCAL : 20;
@@ -220,7 +297,8 @@ int topology_finish(struct topology *topology, struct fault *fault)
 	int r;
 
 	if (topology->n_pu == 0 || topology->n_node == 0)
-		return fault_set(fault, -EINVAL, "topology has %u PUs and %u nodes, expected some of both",
+		return fault_set(fault, -EINVAL,
+				 "topology has %u PUs and %u nodes, expected some of both",
 				 topology->n_pu, topology->n_node);
 	for (uint32_t i = 0; i < topology->n_pu; i++)
 		if (topology->pus[i].pu_os < TOPOLOGY_N_PU_MAX &&
@@ -238,17 +316,26 @@ int topology_finish(struct topology *topology, struct fault *fault)
 					 topology->nodes[i].node_os);
 		r = nodeset_add(&topology->mems, topology->nodes[i].node_os);
 		if (r < 0)
-			return fault_set(fault, r, "topology has node %u, the highest possible is %u",
+			return fault_set(fault, r,
+					 "topology has node %u, the highest possible is %u",
 					 topology->nodes[i].node_os, TOPOLOGY_N_NODE_MAX - 1);
 	}
 	for (uint32_t i = 0; i < topology->n_pu; i++) {
 		r = finish_pu(topology, i);
 		if (r < 0)
-			return fault_set(fault, r,
-					 "topology: PU %u is listed twice or has an index out of range",
-					 topology->pus[i].pu_os);
+			return fault_set(
+				fault, r,
+				"topology: PU %u is listed twice or has an index out of range",
+				topology->pus[i].pu_os);
 	}
+	if (!cores_are_whole(topology) || !node_packages_exist(topology))
+		return fault_set(
+			fault, -EINVAL,
+			"topology: a core is torn, or a node is in a package that is not there");
 	r = finish_distances(topology);
+	if (r == -EINVAL)
+		return fault_set(fault, r, "topology leaves distances of %u nodes out",
+				 topology->n_node);
 	return r < 0 ? fault_set(fault, r, "no memory for %u node distances", topology->n_node) : 0;
 }
 
@@ -270,13 +357,12 @@ int topology_nodes_of(const struct topology *topology, const struct cpuset *cpus
 {
 	struct nodeset nodes = { 0 };
 
-	cpuset_foreach(pu_os, cpus) {
+	cpuset_foreach (pu_os, cpus) {
 		uint32_t idx = topology_pu_idx(topology, pu_os);
 		int r = 0;
 
 		if (idx != TOPOLOGY_NONE)
-			r = nodeset_add(&nodes,
-					topology->nodes[topology->pus[idx].node].node_os);
+			r = nodeset_add(&nodes, topology->nodes[topology->pus[idx].node].node_os);
 		if (r < 0) {
 			nodeset_done(&nodes);
 			return r;

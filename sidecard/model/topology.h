@@ -1,8 +1,9 @@
 /* One machine, flattened: hwloc's tree as arrays. Const once built; knows nothing of hwloc.
  *
- * Everything is membership, never division: a core with one PU offline, a core with three PUs, a node without
- * PUs or of another size than its neighbour need no special case. Dense indices run in the order of the
- * machine (package, node, L3, L2, core, PU number), so neighbours in the array are neighbours on the chip. */
+ * Everything is membership, never division: a core with one PU offline, a core with three PUs, a
+ * node without PUs or of another size than its neighbour need no special case. Dense indices run in
+ * the order of the machine (package, node, L3, L2, core, PU number), so neighbours in the array are
+ * neighbours on the chip. */
 #pragma once
 
 #include <stdbool.h>
@@ -12,46 +13,48 @@
 #include "base/err.h"
 #include "model/cpuset.h"
 
-#define TOPOLOGY_NONE         UINT32_MAX
-#define TOPOLOGY_LOCAL        10u /* SLIT: distance of a node to itself */
-#define TOPOLOGY_N_PU_MAX     CPUSET_MAX
-#define TOPOLOGY_N_NODE_MAX   NODESET_MAX
+#define TOPOLOGY_NONE	    UINT32_MAX
+#define TOPOLOGY_LOCAL	    10u /* SLIT: distance of a node to itself */
+#define TOPOLOGY_N_PU_MAX   CPUSET_MAX
+#define TOPOLOGY_N_NODE_MAX NODESET_MAX
 
 struct topo_pu {
 	uint32_t pu_os; /* the kernel's number */
-	uint32_t core;  /* dense indices from here on; every PU has all of them: */
-	uint32_t l2;    /* where the machine tells of no such level, the next larger one stands in */
+	uint32_t core;	/* dense indices from here on; every PU has all of them: */
+	uint32_t l2; /* where the machine tells of no such level, the next larger one stands in */
 	uint32_t l3;
 	uint32_t die;
 	uint32_t package;
-	uint32_t node;            /* index into nodes[]: the node that is local to the PU */
-	uint32_t efficiency_rank; /* hwloc cpukinds: 0 the most efficient kind; all 0 where not known */
+	uint32_t node;		  /* index into nodes[]: the node that is local to the PU */
+	uint32_t efficiency_rank; /* hwloc cpukinds: 0 the most efficient kind; all 0 where not
+				     known */
 };
 
 struct topo_node {
 	uint32_t node_os;
 	uint32_t package;      /* TOPOLOGY_NONE where it spans several or holds no PU */
-	uint32_t n_pu;         /* 0: a memory-only node */
+	uint32_t n_pu;	       /* 0: a memory-only node */
 	uint64_t memory_bytes; /* 0 where not known */
 };
 
 struct topology {
 	uint32_t n_pu, n_core, n_l2, n_l3, n_die, n_package, n_node;
-	struct topo_pu *pus;     /* n_pu, online ones only, in the order of the machine */
+	struct topo_pu *pus;	 /* n_pu, online ones only, in the order of the machine */
 	struct topo_node *nodes; /* n_node ≥ 1: a machine without NUMA has node 0 */
-	uint32_t *distances;     /* n_node × n_node, row: from; TOPOLOGY_LOCAL on the diagonal */
-	uint32_t *pu_idx_of_os;  /* n_os entries: dense index, or TOPOLOGY_NONE */
-	uint32_t n_os;           /* highest pu_os + 1 */
-	struct cpuset cpus;      /* all pu_os */
-	struct nodeset mems;     /* all node_os, memory-only ones too */
+	uint32_t *distances;	 /* n_node × n_node, row: from; TOPOLOGY_LOCAL on the diagonal */
+	uint32_t *pu_idx_of_os;	 /* n_os entries: dense index, or TOPOLOGY_NONE */
+	uint32_t n_os;		 /* highest pu_os + 1 */
+	struct cpuset cpus;	 /* all pu_os */
+	struct nodeset mems;	 /* all node_os, memory-only ones too */
 };
 
-/* The flattened machine as text, the form in which the probe hands it over: a line "sidecard-topology 1", then
- * "pu OS CORE L2 L3 DIE PACKAGE NODE RANK", "node OS PACKAGE(-1: none) BYTES", "distance FROM TO VALUE", "end".
- * malloc'ed; NULL where memory is short. */
+/* The flattened machine as text, the form in which the probe hands it over: a line
+ * "sidecard-topology 1", then "pu OS CORE L2 L3 DIE PACKAGE NODE RANK", "node OS PACKAGE(-1: none)
+ * BYTES", "distance FROM TO VALUE", "end". malloc'ed; NULL where memory is short. */
 char *topology_format(const struct topology *topology);
 
-/* The reverse; checks every index and count and derives the rest. 0, -EINVAL (malformed), -ERANGE, -ENOMEM. */
+/* The reverse; checks every index and count and derives the rest. 0, -EINVAL (malformed), -ERANGE,
+ * -ENOMEM. */
 int topology_parse(const char *text, struct topology **ret_topology, struct fault *fault);
 
 /* Derives n_*, pu_idx_of_os, cpus, mems and nodes[].n_pu from pus[], nodes[], and checks all. */

@@ -24,15 +24,16 @@ struct strings {
 	size_t n_items;
 };
 
-/* [Match]: lines of one key: or; keys: and. Empty everywhere: only registered children belong to it. */
+/* [Match]: lines of one key: or; keys: and. Empty everywhere: only registered children belong to
+ * it. */
 struct match {
-	struct strings units;         /* full unit names, glob allowed: "proxy.service", "web@*.service" */
-	struct strings slices;        /* full slice names: "proxy.slice" */
-	struct strings cgroups;       /* globs on the path below the cgroup root: "/pods/a*" */
+	struct strings units;  /* full unit names, glob allowed: "proxy.service", "web@*.service" */
+	struct strings slices; /* full slice names: "proxy.slice" */
+	struct strings cgroups;	      /* globs on the path below the cgroup root: "/pods/a*" */
 	struct strings executables;   /* absolute path of /proc/PID/exe */
 	struct strings command_lines; /* globs on the arguments joined by one blank */
-	struct strings users;         /* user names or numbers as written */
-	uint32_t *uids;               /* users resolved when the config was read, n_items of users */
+	struct strings users;	      /* user names or numbers as written */
+	uint32_t *uids; /* users resolved when the config was read, n_items of users */
 };
 
 struct setting {
@@ -56,7 +57,8 @@ struct workload {
 	bool exclusive;
 	enum workload_smt smt;
 	enum workload_rounding rounding;
-	uint32_t quota_mcpu; /* [CPU] Quota=, offline plans only; QUOTA_UNLIMITED_MCPU where not given */
+	uint32_t quota_mcpu; /* [CPU] Quota=, offline plans only; QUOTA_UNLIMITED_MCPU where not
+				given */
 
 	enum numa_policy numa_policy;
 	struct nodeset nodes; /* empty: any */
@@ -67,7 +69,7 @@ struct workload {
 	enum thread_pin pin;
 	enum publish_mode publish_mode;
 	struct strings environment; /* checked KEY=VALUE lines */
-	uint64_t lease_us;          /* heartbeat a registered child owes; 0: none */
+	uint64_t lease_us;	    /* heartbeat a registered child owes; 0: none */
 
 	struct setting *settings; /* [Plugin] */
 	size_t n_settings;
@@ -96,7 +98,8 @@ struct pool *pool_new(const char *name);
 struct pool *pool_free(struct pool *pool);
 void pool_freep(struct pool **pool);
 
-/* True where a workload names processes (Executable=, CommandLine=, User=) and so acts on them, not on a whole cgroup. */
+/* True where a workload names processes (Executable=, CommandLine=, User=) and so acts on them, not
+ * on a whole cgroup. */
 bool workload_matches_processes(const struct workload *workload);
 /* True where [Match] is empty: only registered children belong to it. */
 bool workload_is_registered_only(const struct workload *workload);

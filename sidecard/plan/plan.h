@@ -34,8 +34,14 @@ struct plan_workload {
 	char *limited_by_path; /* cgroup path or pool name; NULL where none belongs to it */
 };
 
+/* What only plan/ itself reads: numbers kept for plan_reshare(), memory that sets and texts of the plan lie in. */
+struct plan_share;
+struct plan_arena;
+
 struct plan {
 	uint64_t generation;
+	/* True: each of these is at its lower bound for this machine, so no plan is better in items 1-9 of the objective: everything is placed
+	 * with all it may have, on the fewest NUMA nodes, L3 groups and cores that hold it, and no PU was taken from anybody who had it before. */
 	bool optimal;
 	double bound;      /* gap to the best possible as a fraction; NAN where none is known */
 	double duration_us; /* filled by the caller who measured; 0 otherwise */
@@ -44,6 +50,13 @@ struct plan {
 	struct cpuset exclusive;    /* union of all exclusive partitions */
 	struct plan_workload *workloads; /* n_workloads, the snapshot's order: sorted by name */
 	size_t n_workloads;
+
+	/* Private. Sets, reasons and paths of the workloads lie in the arena or belong to the confs: read them, never free them one by one.
+	 * A plan put together by hand has none of these three, and plan_free() then frees each set and text of each workload. */
+	struct plan_arena *arena;
+	struct plan_share *share;
+	uint64_t *fingerprints; /* n_fingerprints: of each domain's input, so that what did not change is kept as it is */
+	size_t n_fingerprints;
 };
 
 /* Plans everything. @previous may be NULL; its placements are kept where that costs nothing. The plan's generation is the
@@ -53,8 +66,9 @@ int plan_make(const struct snapshot *snapshot, const struct plan *previous, uint
 	      struct plan **ret_plan, struct fault *fault);
 
 /* Only bandwidth changed: recomputes quota, share, parallelism and limited_by of every workload below limit @changed (all with
- * LIMIT_NONE) in place. PUs do not move. Sets @ret_changed[i] (n_workloads bools, may be NULL) for each workload whose numbers differ
- * and returns how many; -ENOMEM. The generation is the caller's business. */
+ * LIMIT_NONE, and then the tree of limits may be another one) in place. PUs do not move. Sets @ret_changed[i] (n_workloads bools, may be NULL)
+ * to true for each workload whose numbers differ, leaves the others as they are, and returns how many; -ENOMEM, or -EINVAL where the snapshot
+ * has other workloads or contradicts itself. Without LIMIT_NONE it allocates nothing. The generation is the caller's business. */
 int plan_reshare(struct plan *plan, const struct snapshot *snapshot, uint32_t changed,
 		 bool *ret_changed);
 

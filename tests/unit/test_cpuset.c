@@ -16,23 +16,23 @@ static void parses_and_formats(void **state)
 		int result;
 		const char *formatted;
 	} rows[] = {
-		{ "empty: an offline node's cpulist", "\n", 0, "" },
-		{ "no text at all", "", 0, "" },
-		{ "one", "0", 0, "0" },
-		{ "range and single", "0-3,8\n", 0, "0-3,8" },
-		{ "out of order, overlapping, twice", "8,2-3,0-2,8", 0, "0-3,8" },
-		{ "far above 1,024", "8191,1023-1025", 0, "1023-1025,8191" },
-		{ "across words", "60-70,127-129", 0, "60-70,127-129" },
-		{ "one beyond the maximum", "8192", -ERANGE, NULL },
-		{ "overflow", "99999999999999999999", -ERANGE, NULL },
-		{ "reversed", "3-0", -EINVAL, NULL },
-		{ "trailing comma", "0,", -EINVAL, NULL },
-		{ "leading comma", ",0", -EINVAL, NULL },
-		{ "open range", "4-", -EINVAL, NULL },
-		{ "blank", "0, 1", -EINVAL, NULL },
-		{ "sign", "-1", -EINVAL, NULL },
-		{ "hexadecimal", "0x10", -EINVAL, NULL },
-		{ "a second line", "0\n1", -EINVAL, NULL },
+		{"empty: an offline node's cpulist",  "\n",		    0,       ""		  },
+		{ "no text at all",		    "",			0,	   ""	      },
+		{ "one",			      "0",		      0,	 "0"	     },
+		{ "range and single",		      "0-3,8\n",		 0,	    "0-3,8"	    },
+		{ "out of order, overlapping, twice", "8,2-3,0-2,8",	     0,	"0-3,8"		},
+		{ "far above 1,024",		     "8191,1023-1025",       0,	  "1023-1025,8191"},
+		{ "across words",			  "60-70,127-129",	   0,	      "60-70,127-129" },
+		{ "one beyond the maximum",	    "8192",		    -ERANGE, NULL		  },
+		{ "overflow",			      "99999999999999999999", -ERANGE, NULL	    },
+		{ "reversed",			      "3-0",		     -EINVAL, NULL		   },
+		{ "trailing comma",		    "0,",			  -EINVAL, NULL		},
+		{ "leading comma",			   ",0",			 -EINVAL, NULL	       },
+		{ "open range",			"4-",		      -EINVAL, NULL	    },
+		{ "blank",			    "0, 1",		   -EINVAL, NULL		 },
+		{ "sign",			     "-1",			-EINVAL, NULL	      },
+		{ "hexadecimal",			 "0x10",		 -EINVAL, NULL	       },
+		{ "a second line",			   "0\n1",		   -EINVAL, NULL		 },
 	};
 
 	(void)state;
@@ -86,7 +86,7 @@ static void check_equals(const struct cpuset *set, const bool *members, uint64_t
 			fail_msg("seed %llu: member %u", (unsigned long long)seed, i);
 	}
 	assert_int_equal(cpuset_count(set), count);
-	cpuset_foreach(i, set)
+	cpuset_foreach (i, set)
 		assert_true(members[i]);
 	assert_false(cpuset_has(set, 5000));
 }

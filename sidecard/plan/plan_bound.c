@@ -1,0 +1,161 @@
+/* Is the plan as good as any can be? Compares with what each workload could have at best if it had its domain to itself. Where
+ * all reach that, nothing better exists; where one does not, nothing is claimed. */
+#include <errno.h>
+#include <math.h>
+
+#include "base/cleanup.h"
+#include "plan/plan_sort.h"
+#include "plan/plan_work.h"
+
+/* The fewest nodes, L3 groups and cores that hold so many PUs: sizes are of the empty machine. */
+struct best {
+	uint32_t n_l3_most, n_core_most; /* PUs of the largest */
+	const uint32_t *nodes;		 /* largest[]: the largest first; n_nodes */
+	uint32_t n_nodes;
+};
+
+static bool is_smaller(const void *context, uint32_t a, uint32_t b)
+{
+	const struct work *work = context;
+
+	return work->fits[a] != work->fits[b] ? work->fits[a] < work->fits[b] : a > b;
+}
+
+static bool counts_for_room(const struct grid_pu *pu)
+{
+	return pu->owner != OWNER_HOUSEKEEPING;
+}
+
+static struct best best_of(struct work *work, const struct grid_domain *domain)
+{
+	const struct grid *grid = &work->grid;
+	struct best best = { .nodes = work->largest };
+	uint32_t n_in_l3 = 0, n_in_core = 0, l3 = GRID_NONE, core = GRID_NONE;
+
+	for (uint32_t n = domain->first_node; n < domain->first_node + domain->n_node; n++) {
+		work->fits[n] = 0;
+		work->largest[best.n_nodes++] = n;
+	}
+	for (uint32_t i = domain->first_pu; i < domain->first_pu + domain->n_pu; i++) {
+		const struct grid_pu *pu = &grid->pus[i];
+
+		if (grid->cores[pu->core].l3 != l3)
+			n_in_l3 = 0;
+		if (pu->core != core)
+			n_in_core = 0;
+		core = pu->core;
+		l3 = grid->cores[core].l3;
+		if (!counts_for_room(pu))
+			continue;
+		work->fits[grid->l3s[l3].node]++;
+		if (++n_in_l3 > best.n_l3_most)
+			best.n_l3_most = n_in_l3;
+		if (++n_in_core > best.n_core_most)
+			best.n_core_most = n_in_core;
+	}
+	plan_sort(work->largest, work->trial, best.n_nodes, is_smaller, work);
+	return best;
+}
+
+static uint32_t n_node_least(const struct work *work, const struct best *best, uint32_t n)
+{
+	uint32_t n_room = 0, n_node = 0;
+
+	while (n_node < best->n_nodes && n_room < n)
+		n_room += work->fits[best->nodes[n_node++]];
+	return n_node;
+}
+
+static bool demand_is_best(const struct work *work, const struct demand *demand,
+			   const struct best *best)
+{
+	const struct plan_workload *workload = &work->plan->workloads[demand->workload];
+	uint32_t n = workload->n_pu, n_core = (n + best->n_core_most - 1) / best->n_core_most;
+	uint32_t n_before = demand->previous ? cpuset_count(demand->previous) : 0;
+
+	if (!workload->placed)
+		return false;
+	if (demand->conf->memory != MEMORY_NONE && !nodeset_equal(&workload->mems, &workload->nodes))
+		return false;
+	if (demand->previous && cpuset_n_common(demand->previous, &workload->cpus) <
+					(n_before < n ? n_before : n))
+		return false;
+	if (!demand->conf->exclusive)
+		return true;
+	if (demand->n_got < demand->n_most)
+		return false;
+	if (demand->conf->numa_policy != NUMA_SPREAD &&
+	    (demand->n_node > n_node_least(work, best, n) ||
+	     demand->n_l3 > (n + best->n_l3_most - 1) / best->n_l3_most))
+		return false;
+	return demand->smt == SMT_ONE_PER_CORE || workload->n_core <= n_core;
+}
+
+/* No sibling of a data plane's PU is somebody else's. */
+static bool data_cores_are_alone(const struct work *work, const struct grid_domain *domain)
+{
+	const struct grid *grid = &work->grid;
+	const struct plan_workload *workloads = work->plan->workloads;
+
+	for (uint32_t i = domain->first_pu; i < domain->first_pu + domain->n_pu; i++) {
+		const struct grid_core *core = &grid->cores[grid->pus[i].core];
+		uint32_t owner = grid->pus[i].owner;
+
+		if (core->n_data == 0 || owner == OWNER_NOBODY || owner == OWNER_IDLE)
+			continue;
+		if (owner >= work->snapshot->n_workloads ||
+		    workloads[owner].conf->role != ROLE_DATA_PLANE)
+			return false;
+		for (uint32_t k = core->first_pu; k < core->first_pu + core->n_pu; k++)
+			if (grid->pus[k].owner < work->snapshot->n_workloads &&
+			    grid->pus[k].owner != owner)
+				return false;
+	}
+	return true;
+}
+
+/* No workload that is not exclusive runs beside one either. */
+static int data_cores_are_quiet(const struct work *work, const struct grid_domain *domain,
+				bool *ret_quiet)
+{
+	cleanup(cpuset_done) struct cpuset beside = { 0 };
+	const struct grid *grid = &work->grid;
+	const uint64_t *last = NULL;
+
+	for (uint32_t i = domain->first_pu; i < domain->first_pu + domain->n_pu; i++)
+		if (grid->cores[grid->pus[i].core].n_data > 0 &&
+		    grid->pus[i].owner == OWNER_NOBODY && cpuset_add(&beside, grid->pus[i].pu_os) < 0)
+			return -ENOMEM;
+	*ret_quiet = true;
+	for (size_t i = 0; i < work->snapshot->n_workloads; i++) {
+		const struct plan_workload *workload = &work->plan->workloads[i];
+
+		if (workload->conf->exclusive || workload->cpus.bits.words == last)
+			continue;
+		last = workload->cpus.bits.words; /* many share one set */
+		*ret_quiet &= !cpuset_intersects(&workload->cpus, &beside);
+	}
+	return 0;
+}
+
+int bound_make(struct work *work)
+{
+	bool optimal = true;
+
+	for (uint32_t d = 0; d < work->grid.n_domain && optimal; d++) {
+		const struct grid_domain *domain = &work->grid.domains[d];
+		struct best best;
+
+		if (work->first_order[d] == work->first_order[d + 1])
+			continue;
+		if (data_cores_are_quiet(work, domain, &optimal) < 0)
+			return -ENOMEM;
+		best = best_of(work, domain);
+		optimal &= best.n_core_most > 0 && data_cores_are_alone(work, domain);
+		for (uint32_t i = work->first_order[d]; i < work->first_order[d + 1] && optimal; i++)
+			optimal = demand_is_best(work, &work->demands[work->order[i]], &best);
+	}
+	work->plan->optimal = optimal;
+	work->plan->bound = NAN;
+	return 0;
+}

@@ -1,0 +1,147 @@
+/* The interfaces as varlinkctl introspect shows them. The grammar is that of varlink.org; comments
+ * stand where systemd's parser takes them too: before a symbol and before a field, never after the
+ * last field. */
+#include <stddef.h>
+#include <string.h>
+
+#include "publish/varlink.h"
+
+static const char service_description[] =
+	"# What every Varlink service tells of itself.\n"
+	"interface org.varlink.service\n"
+	"\n"
+	"# Who is this?\n"
+	"method GetInfo() -> (\n"
+	"  vendor: string,\n"
+	"  product: string,\n"
+	"  version: string,\n"
+	"  url: string,\n"
+	"  interfaces: []string\n"
+	")\n"
+	"\n"
+	"# The text that you are reading.\n"
+	"method GetInterfaceDescription(interface: string) -> (description: string)\n"
+	"\n"
+	"error InterfaceNotFound(interface: string)\n"
+	"\n"
+	"error MethodNotFound(method: string)\n"
+	"\n"
+	"error MethodNotImplemented(method: string)\n"
+	"\n"
+	"error InvalidParameter(parameter: string)\n";
+
+static const char sidecard_description[] =
+	"# sidecard: which processors are yours, which memory is near them, and how many threads "
+	"to run.\n"
+	"interface io.sidecard\n"
+	"\n"
+	"# Threads that can really run at once: floor and ceil round the bandwidth share, advised "
+	"is the one to use.\n"
+	"type Parallelism (\n"
+	"  floor: int,\n"
+	"  ceil: int,\n"
+	"  advised: int\n"
+	")\n"
+	"\n"
+	"# The answer for one workload. Sets are lists such as 0-3,8. Quotas are thousandths of a "
+	"processor; null is no limit.\n"
+	"type Placement (\n"
+	"  name: string,\n"
+	"  # control-plane, data-plane or batch\n"
+	"  role: string,\n"
+	"  pool: string,\n"
+	"  exclusive: bool,\n"
+	"  placed: bool,\n"
+	"  # processors (PUs) it may run on\n"
+	"  cpus: string,\n"
+	"  n_pu: int,\n"
+	"  n_core: int,\n"
+	"  # NUMA nodes of cpus, and those its memory should come from\n"
+	"  nodes: string,\n"
+	"  mems: string,\n"
+	"  quota_mcpu: ?int,\n"
+	"  parallelism: Parallelism,\n"
+	"  # what keeps parallelism from being larger\n"
+	"  limited_by: string,\n"
+	"  # when this answer last changed; only grows\n"
+	"  generation: int\n"
+	")\n"
+	"\n"
+	"# One workload.\n"
+	"method Get(name: string) -> (workload: Placement)\n"
+	"\n"
+	"# All workloads. One that changes while a long list is sent may carry a generation above "
+	"the list's.\n"
+	"method List() -> (workloads: []Placement, generation: int)\n"
+	"\n"
+	"# Changes of one workload, or of all. With 'more': the present state first (full), then "
+	"every change. Each reply says which\n"
+	"# generation it follows: the one that this client was told before. 'full' means that "
+	"'changed' is the whole state.\n"
+	"# Without 'more': one reply, as soon as something is newer than 'after'; at once where "
+	"'after' is not given.\n"
+	"method Watch(name: ?string, after: ?int) -> (\n"
+	"  generation: int,\n"
+	"  previous: int,\n"
+	"  full: bool,\n"
+	"  gone: []string,\n"
+	"  changed: []Placement\n"
+	")\n"
+	"\n"
+	"# Makes the calling process a member of the workload until it ends, calls Release, or, "
+	"with lease_us, stays silent for\n"
+	"# longer than that many microseconds. Who calls is what the kernel says, never a "
+	"parameter. workload is null where its\n"
+	"# first placement is still to come.\n"
+	"method Register(workload: string, lease_us: ?int) -> (\n"
+	"  workload: ?Placement,\n"
+	"  # live page to map read-only\n"
+	"  page: string,\n"
+	"  # KEY=VALUE\n"
+	"  environment: []string\n"
+	")\n"
+	"\n"
+	"# Renews the lease of the calling process.\n"
+	"method Heartbeat() -> ()\n"
+	"\n"
+	"# Ends the registration of the calling process.\n"
+	"method Release() -> ()\n"
+	"\n"
+	"# Why a workload has what it has, a sentence a line.\n"
+	"method Explain(name: string) -> (text: []string)\n"
+	"\n"
+	"# Reads the configuration again; for root and group sidecard. With faults the running "
+	"configuration stays.\n"
+	"method Reload() -> (faults: []string)\n"
+	"\n"
+	"error NoSuchWorkload(name: string)\n"
+	"\n"
+	"error NotAuthorized(reason: string)\n"
+	"\n"
+	"error AlreadyRegistered(reason: string)\n"
+	"\n"
+	"error NotRegistered(reason: string)\n"
+	"\n"
+	"error TooManyRegistrations(reason: string)\n"
+	"\n"
+	"# Anything else that kept a method from being done.\n"
+	"error Failed(reason: string)\n"
+	"\n"
+	"# What was sent is no call; the connection is closed.\n"
+	"error MalformedMessage(reason: string)\n";
+
+static const char *const names[] = { "io.sidecard", VARLINK_SERVICE, NULL };
+
+const char *const *varlink_interfaces(void)
+{
+	return names;
+}
+
+const char *varlink_interface_description(const char *interface)
+{
+	if (strcmp(interface, "io.sidecard") == 0)
+		return sidecard_description;
+	if (strcmp(interface, VARLINK_SERVICE) == 0)
+		return service_description;
+	return NULL;
+}

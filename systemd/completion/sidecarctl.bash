@@ -1,0 +1,38 @@
+# bash completion for sidecarctl(1)
+_sidecarctl() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
+	local verbs="status list show topology plan explain env run watch check capture reload"
+	COMPREPLY=()
+	if ((COMP_CWORD == 1)); then
+		mapfile -t COMPREPLY < <(compgen -W "$verbs --help --version" -- "$cur")
+		return
+	fi
+	case $prev in
+	--runtime-dir | --conf) mapfile -t COMPREPLY < <(compgen -d -- "$cur") && return ;;
+	--machine) mapfile -t COMPREPLY < <(compgen -W "live synthetic:" -f -- "$cur") && return ;;
+	--held) mapfile -t COMPREPLY < <(compgen -f -- "$cur") && return ;;
+	--workload) mapfile -t COMPREPLY < <(compgen -W "$(_sidecarctl_names)" -- "$cur") && return ;;
+	esac
+	local options="--runtime-dir --json --help"
+	case $verb in
+	topology) options="--machine --xml --json --help" ;;
+	plan) options="--machine --conf --allowed --held --json --help" ;;
+	run) options="--workload --runtime-dir --help" ;;
+	esac
+	if [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
+		return
+	fi
+	case $verb in
+	show | explain | env | watch) mapfile -t COMPREPLY < <(compgen -W "$(_sidecarctl_names)" -- "$cur") ;;
+	check | capture) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
+	run) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
+	esac
+}
+_sidecarctl_names() {
+	local file
+	for file in /run/sidecard/env/*.env; do
+		[[ -e $file ]] && basename "$file" .env
+	done
+}
+complete -F _sidecarctl sidecarctl

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# usage: image.sh RELEASE
+#
+# Makes the tree and the disk image of a Debian release (bookworm, trixie). The guest boots the image, and build.sh
+# compiles inside the tree, so one list of packages serves both. A tree made earlier by the same script is kept.
+# The mirror is the one of this host's apt; SIDECARD_VM_MIRROR names another.
+
+set -euo pipefail
+# shellcheck source=SCRIPTDIR/common.sh
+. "$(dirname "$0")/common.sh"
+
+guest_packages=(
+	systemd systemd-sysv dbus udev kmod procps util-linux iproute2 linux-image-cloud-amd64
+	numactl hwloc-nox jq strace psmisc man-db
+)
+build_packages=(
+	gcc libc6-dev meson ninja-build pkgconf gzip
+	libhwloc-dev libnuma-dev libcgroup-dev libsystemd-dev systemd-dev libinih-dev libjansson-dev libcap-dev
+	libcmocka-dev
+)
+# All the initrd has to do is to find the root disk; a full one costs seconds of emulated decompression.
+initrd_modules=(virtio_pci virtio_blk ext4)
+
+packages_of() {
+	local package
+
+	for package in "${guest_packages[@]}" "${build_packages[@]}"; do
+		# Before trixie systemd.pc was part of the package systemd.
+		[[ $package == systemd-dev && $1 == bookworm ]] || printf '%s\n' "$package"
+	done | paste -sd,
+}
+
+make_guest_tree() {
+	# shellcheck disable=SC2016  # $1 belongs to the hook
+	make_tree "$release" "$1" "$(packages_of "$release")" \
+		--setup-hook='mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"' \
+		--setup-hook="printf 'MODULES=list\n' >\"\$1/etc/initramfs-tools/conf.d/vm\"" \
+		--setup-hook="printf '%s\n' ${initrd_modules[*]} >\"\$1/usr/share/initramfs-tools/modules.d/vm\""
+}
+
+# What makes the tree a test machine: root without a password on the console, one unit that hands over to the
+# payload disk, nothing that wakes up by itself.
+furnish() {
+	local tree=$1 unit
+
+	mkdir -p "$tree/src" "$tree/build" "$tree/payload"
+	printf 'sidecard-vm\n' >"$tree/etc/hostname"
+	printf '127.0.0.1 localhost sidecard-vm\n' >"$tree/etc/hosts"
+	printf 'uninitialized\n' >"$tree/etc/machine-id"
+	printf '/dev/vda / ext4 defaults,noatime 0 0\n' >"$tree/etc/fstab"
+	passwd --root "$tree" --delete root >/dev/null
+	for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
+		fstrim.timer man-db.timer systemd-pstore.service systemd-networkd-wait-online.service getty@tty1.service; do
+		ln -sf /dev/null "$tree/etc/systemd/system/$unit"
+	done
+
+	mkdir -p "$tree/etc/systemd/journald.conf.d"
+	cat >"$tree/etc/systemd/journald.conf.d/vm.conf" <<-END
+		[Journal]
+		Storage=volatile
+		RateLimitIntervalSec=0
+	END
+
+	cat >"$tree/etc/systemd/system/vm-payload.service" <<-END
+		[Unit]
+		Description=Install and test what lies on the payload disk
+		After=multi-user.target
+
+		[Service]
+		Type=oneshot
+		RemainAfterExit=yes
+		TimeoutStartSec=infinity
+		ExecStart=/bin/mount -o ro LABEL=payload /payload
+		ExecStart=/bin/bash /payload/guest/init.sh
+	END
+	mkdir -p "$tree/etc/systemd/system/multi-user.target.wants"
+	ln -s ../vm-payload.service "$tree/etc/systemd/system/multi-user.target.wants/vm-payload.service"
+}
+
+[[ ${1:-} != --help ]] || { usage; exit; }
+use_release "${1:-}"
+need mke2fs e2fsprogs
+
+key=$(key_of "$0" "$vm_dir/common.sh")
+if has_key "$work" "$key"; then
+	exit
+fi
+
+rm -f "$work/key"
+rm -rf --one-file-system "$root" "$work/root.new" "$work"/build-*
+make_guest_tree "$work/root.new"
+furnish "$work/root.new"
+make_image "$work/root.new" "$root_image" root 256
+mv "$work/root.new" "$root"
+printf '%s\n' "$key" >"$work/key"
