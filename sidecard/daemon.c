@@ -96,9 +96,7 @@ static int conf_adopt(struct daemon *daemon, struct conf *conf, struct fault *fa
 	world_set_confine_system(daemon->world, conf->confine_system);
 	r = world_set_workloads(daemon->world, (const struct workload *const *)conf->workloads,
 				conf->n_workloads, fault);
-	/* The views of the world are new: nothing may read the old snapshot. */
-	daemon->snapshot = (struct snapshot){ 0 };
-	return r;
+	return r < 0 ? r : round_snapshot(daemon);
 }
 
 void daemon_adopt_next_conf(struct daemon *daemon)
@@ -143,14 +141,16 @@ int daemon_reload(struct daemon *daemon, struct fault_list *faults)
 
 int daemon_load_topology(struct daemon *daemon, struct fault *fault)
 {
-	struct topology *topology = NULL;
+	struct topology *topology = NULL, *old = daemon->topology;
 	int r = topo_load(daemon->options->machine, &topology, fault);
 
 	if (r < 0)
 		return r;
-	topology_free(daemon->topology);
 	daemon->topology = topology;
-	daemon->snapshot = (struct snapshot){ 0 };
+	/* The snapshot borrows from the topology, and answers are read off it at any time. */
+	if (daemon->world && daemon->conf)
+		round_snapshot(daemon);
+	topology_free(old);
 	return 0;
 }
 
@@ -168,9 +168,12 @@ static void on_world_changed(void *userdata, unsigned changes)
 		return;
 	if ((changes & WORLD_TOPOLOGY) && daemon_load_topology(daemon, &fault) < 0)
 		log_line(LOG_ERR, "%s, keeping the previous topology", fault.text);
+	if (changes & WORLD_PLACES)
+		round_places_changed(daemon);
 	if (changes & (WORLD_TOPOLOGY | WORLD_DRIFT | WORLD_CPUSETS))
 		round_forget_held(daemon);
-	round_want(daemon);
+	if (changes & ~(unsigned)WORLD_WEIGHTS) /* shares do not follow cpu.weight */
+		round_want(daemon);
 }
 
 static void on_notice(void *userdata, const char *text)
@@ -216,8 +219,10 @@ static char *on_explain(void *userdata, const char *workload)
 {
 	struct daemon *daemon = userdata;
 
-	if (!daemon->edition.plan || !daemon->snapshot.topology)
+	if (!daemon->edition.plan)
 		return NULL;
+	if (daemon->retired_conf)
+		return strdup("a new configuration is being applied; ask again in a moment\n");
 	return plan_explain(daemon->edition.plan, &daemon->snapshot, workload);
 }
 
@@ -379,10 +384,9 @@ static int open_conf(struct daemon *daemon, struct fault *fault)
 	struct conf *conf = NULL;
 	int r = conf_load(daemon->options->conf_dir, false, &conf, &faults);
 
-	if (r == 0 && conf_check_machine(conf, daemon->topology, &faults) < 0) {
-		conf = conf_free(conf);
-		r = -EINVAL;
-	}
+	/* What the machine lacks today (a PU offline) costs the workload that names it, not all. */
+	if (r == 0)
+		conf_check_machine(conf, daemon->topology, &faults);
 	for (size_t i = 0; i < faults.n_texts; i++)
 		event_config_refused(faults.texts[i]);
 	fault_list_done(&faults);

@@ -20,10 +20,11 @@
  * the place is. */
 struct held {
 	struct place place;  /* owned copy */
-	struct cpuset cpus;  /* read back; empty: not known, so the applier looks */
+	struct cpuset cpus;  /* what we last asked for and saw applied; empty: nothing yet */
 	struct nodeset mems; /* the same for memory nodes; empty: left alone */
 	char *original;	     /* what to give back; NULL: we changed nothing */
 	char *failure;	     /* the last failure that was logged; NULL: it holds */
+	bool is_verified;    /* it was seen to hold since somebody may have written */
 	bool seen;	     /* scratch: still a place in this round */
 };
 
@@ -99,9 +100,11 @@ void daemon_ready(struct daemon *daemon);
 void round_want(struct daemon *daemon);	 /* soon, with what else comes within Settle= */
 void round_begin(struct daemon *daemon); /* now */
 void round_quota_changed(struct daemon *daemon, uint32_t limit);
+void round_places_changed(struct daemon *daemon);
 void round_finished(void *userdata, const struct step *steps, const struct step_outcome *outcomes,
 		    size_t n_steps);
 void round_forget_held(struct daemon *daemon);
+int round_snapshot(struct daemon *daemon);
 void round_restore(struct daemon *daemon);
 void edition_done(struct edition *edition);
 void helds_done(struct daemon *daemon);

@@ -257,11 +257,13 @@ static json_t *registration_json(const struct registration *registration)
 static json_t *original_json(const struct held *held)
 {
 	cleanup(freep) char *ours = cpuset_format(&held->cpus);
+	cleanup(freep) char *our_mems = nodeset_format(&held->mems);
 	const struct place *place = &held->place;
 	json_t *json = json_object();
 
 	json_object_set_new(json, "original", json_string(held->original));
 	json_object_set_new(json, "ours", json_string(ours ? ours : ""));
+	json_object_set_new(json, "our_mems", json_string(our_mems ? our_mems : ""));
 	if (place->kind == PLACE_UNIT)
 		json_object_set_new(json, "unit", json_string(place->unit));
 	if (place->cgroup)
@@ -370,6 +372,8 @@ static void registration_load(struct daemon *daemon, const json_t *json)
 static void original_load(struct daemon *daemon, const json_t *json)
 {
 	const char *original = json_string_value(json_object_get(json, "original"));
+	const char *ours = json_string_value(json_object_get(json, "ours"));
+	const char *our_mems = json_string_value(json_object_get(json, "our_mems"));
 	const char *unit = json_string_value(json_object_get(json, "unit"));
 	const char *cgroup = json_string_value(json_object_get(json, "cgroup"));
 	struct place place = {
@@ -388,6 +392,10 @@ static void original_load(struct daemon *daemon, const json_t *json)
 	    held_find(daemon, &place) || held_add(daemon, &place, &held) < 0)
 		return;
 	held->original = strdup(original); /* NULL: nothing to give back, as before us */
+	if (ours)
+		cpuset_parse(ours, &held->cpus);
+	if (our_mems)
+		nodeset_parse(our_mems, &held->mems);
 }
 
 static json_t *state_read(struct daemon *daemon)

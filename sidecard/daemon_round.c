@@ -22,7 +22,7 @@ static void round_soon_failed(const struct fault *fault)
 
 /* ---- snapshot ---- */
 
-static int snapshot_take(struct daemon *daemon)
+int round_snapshot(struct daemon *daemon)
 {
 	const struct conf *conf = daemon->conf;
 	const struct cpuset *allowed = world_allowed(daemon->world);
@@ -131,7 +131,7 @@ int held_add(struct daemon *daemon, const struct place *place, struct held **ret
 void round_forget_held(struct daemon *daemon)
 {
 	for (size_t i = 0; i < daemon->n_helds; i++)
-		cpuset_done(&daemon->helds[i].cpus);
+		daemon->helds[i].is_verified = false;
 }
 
 /* Drops what is no place any more. An inactive unit stays a place, so a unit that merely stopped
@@ -180,7 +180,9 @@ static int environment_make(struct daemon *daemon, size_t i, const struct plan_w
 	struct fault fault;
 	int r = 0;
 
-	if (daemon->plugins[i] && workload->placed) {
+	/* Mode=steer: a variable would switch the runtime's own tracking off. */
+	if (daemon->plugins[i] && workload->placed &&
+	    workload->conf->publish_mode == PUBLISH_FIXED) {
 		r = plugin_environment(daemon->plugins[i], workload, &environment, &fault);
 		if (r < 0) /* a plugin that fails costs its variables, nothing else */
 			event_degraded(fault.text);
@@ -211,7 +213,7 @@ static void tell_change(const struct plan_workload *workload, uint64_t generatio
 				   generation);
 }
 
-static void publish_now(struct daemon *daemon)
+static void publish_now(struct daemon *daemon, bool same_workloads)
 {
 	struct edition *edition = &daemon->edition;
 	struct fault fault;
@@ -222,6 +224,7 @@ static void publish_now(struct daemon *daemon)
 		.generation = daemon->generation,
 		.generations = edition->generations,
 		.environments = edition->environments,
+		.same_workloads = same_workloads,
 	};
 	if (publish_update(daemon->publish, &daemon->view, daemon->changed, &fault) < 0)
 		event_degraded(fault.text);
@@ -307,7 +310,7 @@ static void edition_publish(struct daemon *daemon, struct plan *plan)
 
 		daemon->edition = edition;
 		if (n_changed > 0 || !same_names || !daemon->started)
-			publish_now(daemon);
+			publish_now(daemon, same_names && daemon->started);
 		else
 			daemon->view.plan = edition.plan,
 			daemon->view.generations = edition.generations,
@@ -331,36 +334,52 @@ static bool plan_follows_quota(const struct conf *conf)
 	return false;
 }
 
-void round_quota_changed(struct daemon *daemon, uint32_t limit)
+static void reshare(struct daemon *daemon, uint32_t limit)
 {
 	struct edition *edition = &daemon->edition;
 	int n_changed;
 
-	/* While a plan of another configuration is being applied the published one has other
-	 * workloads; the pending one is shared anew when it is out. */
-	if (!edition->plan || daemon->retired_conf ||
-	    edition->plan->n_workloads != daemon->snapshot.n_workloads)
-		return;
 	memset(daemon->changed, 0, daemon->conf->n_workloads * sizeof(*daemon->changed));
 	n_changed = plan_reshare(edition->plan, &daemon->snapshot, limit, daemon->changed);
-	if (n_changed > 0) {
-		daemon->generation++;
-		edition->plan->generation = daemon->generation;
-		for (size_t i = 0; i < edition->plan->n_workloads; i++) {
-			if (!daemon->changed[i])
-				continue;
-			edition->generations[i] = daemon->generation;
-			if (environment_make(daemon, i, &edition->plan->workloads[i],
-					     &edition->environments[i]) < 0)
-				event_degraded("no memory for an environment");
-		}
-		publish_now(daemon);
-		for (size_t i = 0; i < edition->plan->n_workloads; i++)
-			if (daemon->changed[i])
-				tell_change(&edition->plan->workloads[i], daemon->generation);
+	if (n_changed <= 0)
+		return;
+	daemon->generation++;
+	edition->plan->generation = daemon->generation;
+	for (size_t i = 0; i < edition->plan->n_workloads; i++) {
+		if (!daemon->changed[i])
+			continue;
+		edition->generations[i] = daemon->generation;
+		if (environment_make(daemon, i, &edition->plan->workloads[i],
+				     &edition->environments[i]) < 0)
+			event_degraded("no memory for an environment");
 	}
+	publish_now(daemon, true);
+	for (size_t i = 0; i < edition->plan->n_workloads; i++)
+		if (daemon->changed[i])
+			tell_change(&edition->plan->workloads[i], daemon->generation);
+}
+
+/* While a plan of another configuration is being applied the published one has other workloads; the
+ * pending one is shared anew when it is out. */
+static bool edition_is_current(const struct daemon *daemon)
+{
+	return daemon->edition.plan && !daemon->retired_conf;
+}
+
+void round_quota_changed(struct daemon *daemon, uint32_t limit)
+{
+	if (edition_is_current(daemon))
+		reshare(daemon, limit);
 	if (plan_follows_quota(daemon->conf))
 		round_want(daemon);
+}
+
+/* Cgroups came or went, so limits have new numbers and workloads other limits: what is published
+ * follows at once, the places within the next round. */
+void round_places_changed(struct daemon *daemon)
+{
+	if (round_snapshot(daemon) == 0 && edition_is_current(daemon))
+		reshare(daemon, LIMIT_NONE);
 }
 
 /* ---- the whole way ---- */
@@ -417,11 +436,31 @@ static void retry_later(struct daemon *daemon)
 		log_line(LOG_ERR, "no timer for another try");
 }
 
+/* Pin=none: the number is published, the threads run where they like. */
+static void steps_drop_unpinned(const struct plan *plan, struct steps *steps)
+{
+	size_t n_kept = 0;
+
+	for (size_t i = 0; i < steps->n_items; i++) {
+		const struct place *place = steps->items[i].place;
+
+		if (place->kind == PLACE_PROCESS && place->workload < plan->n_workloads &&
+		    plan->workloads[place->workload].conf->pin == PIN_NONE) {
+			cpuset_done(&steps->items[i].cpus);
+			nodeset_done(&steps->items[i].mems);
+		} else {
+			steps->items[n_kept++] = steps->items[i];
+		}
+	}
+	steps->n_items = n_kept;
+}
+
 static int steps_make(struct daemon *daemon, const struct plan *plan, struct steps *ret_steps)
 {
 	size_t n_places;
 	const struct place *places = world_places(daemon->world, &n_places);
 	struct cpuset *held_cpus;
+	int r;
 
 	helds_sweep(daemon, places, n_places);
 	held_cpus = realloc(daemon->held_cpus, (n_places + 1) * sizeof(*held_cpus));
@@ -432,9 +471,12 @@ static int steps_make(struct daemon *daemon, const struct plan *plan, struct ste
 		const struct held *held = held_find(daemon, &places[i]);
 
 		/* A loan: plan_diff() only reads. */
-		held_cpus[i] = held ? held->cpus : (struct cpuset){ 0 };
+		held_cpus[i] = held && held->is_verified ? held->cpus : (struct cpuset){ 0 };
 	}
-	return plan_diff(plan, places, n_places, held_cpus, ret_steps);
+	r = plan_diff(plan, places, n_places, held_cpus, ret_steps);
+	if (r == 0)
+		steps_drop_unpinned(plan, ret_steps);
+	return r;
 }
 
 void round_begin(struct daemon *daemon)
@@ -451,7 +493,7 @@ void round_begin(struct daemon *daemon)
 	daemon->round_wanted = false;
 	if (daemon->next_conf)
 		daemon_adopt_next_conf(daemon);
-	r = snapshot_take(daemon);
+	r = round_snapshot(daemon);
 	if (r < 0) {
 		fault_set(&fault, r, "no memory for a snapshot");
 		return round_soon_failed(&fault);
@@ -512,7 +554,7 @@ static bool outcome_take(struct daemon *daemon, const struct step *step,
 
 	if (!held && held_add(daemon, step->place, &held) < 0)
 		return true;
-	cpuset_done(&held->cpus);
+	held->is_verified = false;
 	if (outcome->original && !held->original && outcome->written) {
 		held->original = strdup(outcome->original);
 		*ret_state_changed = true;
@@ -525,8 +567,10 @@ static bool outcome_take(struct daemon *daemon, const struct step *step,
 	 * with it would write again and again. */
 	if (outcome->written)
 		*ret_state_changed = true;
-	return cpuset_copy(&held->cpus, &step->cpus) < 0 ||
-	       nodeset_copy(&held->mems, &step->mems) < 0;
+	if (cpuset_copy(&held->cpus, &step->cpus) < 0 || nodeset_copy(&held->mems, &step->mems) < 0)
+		return true;
+	held->is_verified = true;
+	return false;
 }
 
 void round_finished(void *userdata, const struct step *steps, const struct step_outcome *outcomes,

@@ -60,19 +60,19 @@ enum option_number {
 };
 
 static const struct option options_table[] = {
-	{"conf",		  required_argument, NULL, OPTION_CONF },
-	{ "runtime-dir",		 required_argument, NULL, OPTION_RUNTIME_DIR },
-	{ "cgroup-root",			 required_argument, NULL, OPTION_CGROUP_ROOT },
-	{ "machine",required_argument, NULL, OPTION_MACHINE },
+	{ "conf", required_argument, NULL, OPTION_CONF },
+	{ "runtime-dir", required_argument, NULL, OPTION_RUNTIME_DIR },
+	{ "cgroup-root", required_argument, NULL, OPTION_CGROUP_ROOT },
+	{ "machine", required_argument, NULL, OPTION_MACHINE },
 	{ "plugin-dir", required_argument, NULL, OPTION_PLUGIN_DIR },
-	{ "no-bus",	    no_argument, NULL, OPTION_NO_BUS },
-	{ "dry-run",		     no_argument, NULL, OPTION_DRY_RUN },
-	{ "log-level",		       required_argument, NULL, OPTION_LOG_LEVEL },
-	{ "print-config",		  no_argument, NULL, OPTION_PRINT_CONFIG },
-	{ "check",	   no_argument, NULL, OPTION_CHECK },
-	{ "version",	     no_argument, NULL, OPTION_VERSION },
-	{ "help",		  no_argument, NULL, OPTION_HELP },
-	{ 0		 },
+	{ "no-bus", no_argument, NULL, OPTION_NO_BUS },
+	{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
+	{ "log-level", required_argument, NULL, OPTION_LOG_LEVEL },
+	{ "print-config", no_argument, NULL, OPTION_PRINT_CONFIG },
+	{ "check", no_argument, NULL, OPTION_CHECK },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ "help", no_argument, NULL, OPTION_HELP },
+	{ 0 },
 };
 
 static int log_level_parse(const char *word)
@@ -80,13 +80,11 @@ static int log_level_parse(const char *word)
 	static const struct {
 		const char *word;
 		int level;
-	} levels[] = {
-		{"err",	 LOG_ERR	 },
-		{ "warning", LOG_WARNING},
-		{ "notice",  LOG_NOTICE },
-		{ "info",	  LOG_INFO   },
-		{ "debug",   LOG_DEBUG  }
-	};
+	} levels[] = { { "err", LOG_ERR },
+		       { "warning", LOG_WARNING },
+		       { "notice", LOG_NOTICE },
+		       { "info", LOG_INFO },
+		       { "debug", LOG_DEBUG } };
 
 	for (size_t i = 0; i < N_ELEMENTS(levels); i++)
 		if (strcmp(levels[i].word, word) == 0)
@@ -222,6 +220,7 @@ static int start_applier(struct daemon_options *options, struct fault *fault)
 	cleanup(cgroup_mount_done) struct cgroup_mount mount = { 0 };
 	struct applier_options applier = { .path = path,
 					   .use_bus = options->use_bus,
+					   .bus_address = getenv("DBUS_SYSTEM_BUS_ADDRESS"),
 					   .may_move_pages = true };
 	pid_t pid;
 	int r;

@@ -17,7 +17,7 @@ done
 for option in $(page systemd/sidecard.8 | sed -n '/^\.SH OPTIONS/,/^\.SH WHAT/p' | options_of); do
 	grep -qx -- "$option" <<<"$help" || complain "sidecard --help lacks $option"
 done
-verbs=$(sed -n 's/^\t{ "\([a-z]*\)", ".*verb_.*/\1/p' sidecard/ctl/sidecarctl.c)
+verbs=$(sed -n '/^} verbs\[\]/,/^};/p' sidecard/ctl/sidecarctl.c | grep -oE '^\s+\{ *"[a-z]+"' | grep -oE '[a-z]+')
 [ -n "$verbs" ] || complain "no verbs found in sidecarctl.c"
 for verb in $verbs; do
 	page systemd/sidecarctl.1 | grep -qE -- "^\.(BR|BI) $verb( |$)" || complain "sidecarctl.1 lacks $verb"

@@ -26,12 +26,12 @@ struct arguments {
 static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 {
 	static const struct option options[] = {
-		{"fd",		required_argument, NULL, 'f' },
-		{ "cgroup-root",		 required_argument, NULL, 'c' },
-		{ "bus",		 no_argument, NULL, 'b' },
-		{ "bus-address",required_argument, NULL, 'a' },
-		{ "move-pages",		no_argument, NULL, 'm' },
-		{ 0	    },
+		{ "fd", required_argument, NULL, 'f' },
+		{ "cgroup-root", required_argument, NULL, 'c' },
+		{ "bus", no_argument, NULL, 'b' },
+		{ "bus-address", required_argument, NULL, 'a' },
+		{ "move-pages", no_argument, NULL, 'm' },
+		{ 0 },
 	};
 	int option;
 

@@ -45,14 +45,14 @@ static int write_fault(const char *path, const char *file, const char *value, in
 		int error;
 		const char *hint;
 	} hints[] = {
-		{-EACCES,  "its owner is somebody else"						},
-		{ -EPERM,  "it is the root of our cgroup namespace, which is not ours to limit" },
+		{ -EACCES, "its owner is somebody else" },
+		{ -EPERM, "it is the root of our cgroup namespace, which is not ours to limit" },
 		{ -EROFS,
 		  "cgroupfs is read-only here, ProtectControlGroups=yes leaves units as the way" },
-		{ -EBUSY,  "SCHED_DEADLINE threads or a partition need what it would lose"	  },
-		{ -ENOSPC, "its threads would be left without a PU or without memory"	      },
-		{ -EINVAL, "not what the kernel takes, or in conflict with an exclusive sibling"},
-		{ -ERANGE, "a number beyond what this kernel can have"			       },
+		{ -EBUSY, "SCHED_DEADLINE threads or a partition need what it would lose" },
+		{ -ENOSPC, "its threads would be left without a PU or without memory" },
+		{ -EINVAL, "not what the kernel takes, or in conflict with an exclusive sibling" },
+		{ -ERANGE, "a number beyond what this kernel can have" },
 	};
 	const char *hint = strerror(-error);
 

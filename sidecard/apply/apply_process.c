@@ -207,11 +207,11 @@ static int thread_fault(const struct walk *walk, struct fault *fault)
 		int error;
 		const char *hint;
 	} hints[] = {
-		{-EPERM,	  "it is another user's, CAP_SYS_NICE is needed"			 },
-		{ -EACCES, "it is another user's, CAP_SYS_NICE is needed"			  },
-		{ -EBUSY,  "a SCHED_DEADLINE thread runs on all PUs of its domain or is refused"},
+		{ -EPERM, "it is another user's, CAP_SYS_NICE is needed" },
+		{ -EACCES, "it is another user's, CAP_SYS_NICE is needed" },
+		{ -EBUSY, "a SCHED_DEADLINE thread runs on all PUs of its domain or is refused" },
 		{ -EINVAL,
-		  "none of these PUs is online and in its cpuset, or its binding is fixed"	   },
+		  "none of these PUs is online and in its cpuset, or its binding is fixed" },
 	};
 	cleanup(freep) char *cpus = cpuset_format(walk->wanted);
 	const char *hint = strerror(-walk->error);

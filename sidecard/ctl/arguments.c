@@ -12,11 +12,11 @@ int arguments_parse(int argc, char **argv, const char *help, int least, int most
 		    struct arguments *ret_arguments)
 {
 	static const struct option options[] = {
-		{"runtime-dir",	 required_argument, NULL, 'r' },
-		{ "workload",	      required_argument, NULL, 'w' },
-		{ "json",		  no_argument, NULL, 'j' },
-		{ "help",no_argument, NULL, 'h' },
-		{ 0		    },
+		{ "runtime-dir", required_argument, NULL, 'r' },
+		{ "workload", required_argument, NULL, 'w' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
 	};
 	struct arguments arguments = { .runtime_dir = CLIENT_RUNTIME_DIR };
 	int option;

@@ -1,4 +1,5 @@
-/* sidecarctl plan: plans without a daemon, for this or any other machine. Other programs rely on its JSON and exit codes. */
+/* sidecarctl plan: plans without a daemon, for this or any other machine. Other programs rely on
+ * its JSON and exit codes. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,9 +18,11 @@ static const char help[] =
 	"Usage: sidecarctl plan [OPTION]...\n"
 	"Plans all workloads of a configuration and prints who gets which PUs.\n\n"
 	"  --machine M      live (default), synthetic:STRING, FILE.xml, or a captured directory\n"
-	"  --conf DIR       holds sidecard.conf, pools.d/ and workloads.d/ (default: as the daemon searches)\n"
+	"  --conf DIR       holds sidecard.conf, pools.d/ and workloads.d/ (default: as the daemon "
+	"searches)\n"
 	"  --allowed LIST   the only PUs that may be used, such as 0-3,8\n"
-	"  --held FILE      an earlier plan as JSON: what it placed stays where that costs nothing\n"
+	"  --held FILE      an earlier plan as JSON: what it placed stays where that costs "
+	"nothing\n"
 	"  --json           print JSON\n"
 	"  --help           print this\n\n"
 	"Exit: 0 all placed, 1 something not placed (the plan is printed), 2 usage, configuration\n"
@@ -34,9 +37,12 @@ struct options {
 static int options_parse(int argc, char **argv, struct options *ret_options)
 {
 	static const struct option options[] = {
-		{ "machine", required_argument, NULL, 'm' }, { "conf", required_argument, NULL, 'c' },
-		{ "allowed", required_argument, NULL, 'a' }, { "held", required_argument, NULL, 'o' },
-		{ "json", no_argument, NULL, 'j' },	     { "help", no_argument, NULL, 'h' },
+		{ "machine", required_argument, NULL, 'm' },
+		{ "conf", required_argument, NULL, 'c' },
+		{ "allowed", required_argument, NULL, 'a' },
+		{ "held", required_argument, NULL, 'o' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	struct options found = { .machine = "live" };
@@ -69,7 +75,8 @@ static int options_parse(int argc, char **argv, struct options *ret_options)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "sidecarctl plan: '%s' is no option. Try 'sidecarctl plan --help'.\n",
+		fprintf(stderr,
+			"sidecarctl plan: '%s' is no option. Try 'sidecarctl plan --help'.\n",
 			argv[optind]);
 		return EXIT_FAULT;
 	}
@@ -128,10 +135,12 @@ static int allowed_parse(const char *text, struct input *input)
 	if (r == 0 && !cpuset_is_empty(&input->allowed))
 		return 0;
 	if (r == 0)
-		fprintf(stderr, "sidecarctl plan: --allowed is '%s', the machine has none of these PUs\n",
+		fprintf(stderr,
+			"sidecarctl plan: --allowed is '%s', the machine has none of these PUs\n",
 			text);
 	else
-		fprintf(stderr, "sidecarctl plan: --allowed is '%s', expected a list such as 0-3,8\n",
+		fprintf(stderr,
+			"sidecarctl plan: --allowed is '%s', expected a list such as 0-3,8\n",
 			text);
 	return EXIT_FAULT;
 }

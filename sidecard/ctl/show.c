@@ -14,17 +14,17 @@ static void print_placement(const json_t *placement)
 	static const struct {
 		const char *title, *key;
 	} rows[] = {
-		{"workload",      "name"	     },
-		{ "role",	  "role"	 },
-		{ "pool",	  "pool"	 },
-		{ "PUs",		 "cpus"	},
-		{ "PUs, count",	"n_pu"      },
-		{ "cores",	   "n_core"    },
-		{ "NUMA nodes",	"nodes"	},
-		{ "memory nodes", "mems"	 },
-		{ "limited by",	"limited_by"},
-		{ "generation",	"generation"},
-		{ "not placed",	"reason"	 },
+		{ "workload", "name" },
+		{ "role", "role" },
+		{ "pool", "pool" },
+		{ "PUs", "cpus" },
+		{ "PUs, count", "n_pu" },
+		{ "cores", "n_core" },
+		{ "NUMA nodes", "nodes" },
+		{ "memory nodes", "mems" },
+		{ "limited by", "limited_by" },
+		{ "generation", "generation" },
+		{ "not placed", "reason" },
 	};
 	const json_t *parallelism = json_object_get(placement, "parallelism");
 	char buffer[1024];

@@ -9,19 +9,19 @@ static const struct verb {
 	const char *name, *summary;
 	int (*run)(int argc, char **argv);
 } verbs[] = {
-	{"status",    "what the daemon holds, in a few lines",				     verb_status },
-	{ "list",	  "one line for each workload",						verb_list	  },
-	{ "show",	  "everything about one workload",					   verb_show   },
+	{ "status", "what the daemon holds, in a few lines", verb_status },
+	{ "list", "one line for each workload", verb_list },
+	{ "show", "everything about one workload", verb_show },
 	{ "topology", "a picture of packages, NUMA nodes, cores and PUs with their owners",
-	  verb_topology										  },
-	{ "plan",	  "plan without a daemon, for this or any other machine",		  verb_plan   },
-	{ "explain",  "why a workload has what it has",				       verb_explain},
-	{ "env",	 "a workload's environment variables",				       verb_env	},
-	{ "run",	 "register, take the placement, run a command",			verb_run	 },
-	{ "watch",	   "print each change as it comes",					    verb_watch  },
-	{ "check",	   "check a configuration",					      verb_check  },
-	{ "capture",  "save a description of this machine",				   verb_capture},
-	{ "reload",   "read the configuration again",					    verb_reload },
+	  verb_topology },
+	{ "plan", "plan without a daemon, for this or any other machine", verb_plan },
+	{ "explain", "why a workload has what it has", verb_explain },
+	{ "env", "a workload's environment variables", verb_env },
+	{ "run", "register, take the placement, run a command", verb_run },
+	{ "watch", "print each change as it comes", verb_watch },
+	{ "check", "check a configuration", verb_check },
+	{ "capture", "save a description of this machine", verb_capture },
+	{ "reload", "read the configuration again", verb_reload },
 };
 
 static void print_help(FILE *out)

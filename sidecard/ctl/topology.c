@@ -205,11 +205,11 @@ static int print_topology(const char *machine, enum form form, struct fault *fau
 int verb_topology(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"machine",    required_argument, NULL, 'm' },
-		{ "xml",	 no_argument, NULL, 'x' },
-		{ "json",		  no_argument, NULL, 'j' },
-		{ "help",no_argument, NULL, 'h' },
-		{ 0	    },
+		{ "machine", required_argument, NULL, 'm' },
+		{ "xml", no_argument, NULL, 'x' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
 	};
 	const char *machine = "live";
 	enum form form = FORM_PICTURE;

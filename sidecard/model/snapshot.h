@@ -40,7 +40,7 @@ struct snapshot_workload {
 			 */
 	const struct cpuset *cpuset; /* PUs that cpusets which are not ours allow it; NULL: all */
 	const char *cpuset_path;     /* the cgroup that says so, for limited_by */
-	bool plugin_rounds_up;       /* Rounding=plugin: its plugin wants ceil */
+	bool plugin_rounds_up;	     /* Rounding=plugin: its plugin wants ceil */
 };
 
 struct snapshot {

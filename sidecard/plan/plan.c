@@ -159,8 +159,7 @@ bool plan_workload_same_answer(const struct plan_workload *a, const struct plan_
 	       a->n_pu == b->n_pu && a->n_core == b->n_core && a->quota_mcpu == b->quota_mcpu &&
 	       a->parallelism.floor == b->parallelism.floor &&
 	       a->parallelism.ceil == b->parallelism.ceil &&
-	       a->parallelism.advised == b->parallelism.advised &&
-	       a->limited_by == b->limited_by &&
+	       a->parallelism.advised == b->parallelism.advised && a->limited_by == b->limited_by &&
 	       same_text(a->limited_by_path, b->limited_by_path) &&
 	       same_text(a->reason, b->reason) && a->conf->exclusive == b->conf->exclusive &&
 	       a->conf->role == b->conf->role && same_text(a->conf->pool, b->conf->pool);
@@ -169,9 +168,9 @@ bool plan_workload_same_answer(const struct plan_workload *a, const struct plan_
 char *plan_limited_by_text(const struct plan_workload *workload)
 {
 	static const char *const words[] = {
-		[LIMITED_BY_NOTHING] = "nothing",     [LIMITED_BY_PARTITION] = "partition",
-		[LIMITED_BY_QUOTA] = "cpu.max of ",   [LIMITED_BY_CPUSET] = "cpuset of ",
-		[LIMITED_BY_POOL] = "pool ",	      [LIMITED_BY_MAX] = "max",
+		[LIMITED_BY_NOTHING] = "nothing",   [LIMITED_BY_PARTITION] = "partition",
+		[LIMITED_BY_QUOTA] = "cpu.max of ", [LIMITED_BY_CPUSET] = "cpuset of ",
+		[LIMITED_BY_POOL] = "pool ",	    [LIMITED_BY_MAX] = "max",
 	};
 	const char *path = workload->limited_by_path ? workload->limited_by_path : "";
 	char *text = NULL;

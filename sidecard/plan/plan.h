@@ -1,5 +1,5 @@
-/* The answer for all workloads at one instant: a pure function of a snapshot, the previous plan and a clock value.
- * Same input, same plan, byte for byte. No system call, no log, no clock read. */
+/* The answer for all workloads at one instant: a pure function of a snapshot, the previous plan and
+ * a clock value. Same input, same plan, byte for byte. No system call, no log, no clock read. */
 #pragma once
 
 #include "base/err.h"
@@ -11,7 +11,7 @@ enum limited_by {
 	LIMITED_BY_QUOTA,     /* cpu.max of limited_by_path */
 	LIMITED_BY_CPUSET,    /* cpuset of limited_by_path */
 	LIMITED_BY_POOL,      /* the pool's PUs */
-	LIMITED_BY_MAX,       /* Max= */
+	LIMITED_BY_MAX,	      /* Max= */
 };
 
 struct parallelism {
@@ -21,54 +21,63 @@ struct parallelism {
 struct plan_workload {
 	const struct workload *conf; /* borrowed from the snapshot: it must outlive the plan */
 	bool placed;
-	char *reason;         /* why it is not placed, and the smallest change that would place it; NULL where placed */
+	char *reason; /* why it is not placed, and the smallest change that would place it; NULL
+			 where placed */
 	struct cpuset cpus;   /* where it may run; empty where not placed */
 	struct nodeset nodes; /* NUMA nodes of cpus */
 	struct nodeset mems;  /* nodes its memory should come from */
 	uint32_t n_pu, n_core;
-	uint32_t limit;       /* as in the snapshot */
-	uint32_t quota_mcpu;  /* tightest level over all ancestors, before sharing */
-	uint32_t share_mcpu;  /* its part of it once shared with the others below the same level */
+	uint32_t limit;	     /* as in the snapshot */
+	uint32_t quota_mcpu; /* tightest level over all ancestors, before sharing */
+	uint32_t share_mcpu; /* its part of it once shared with the others below the same level */
 	struct parallelism parallelism;
 	enum limited_by limited_by;
 	char *limited_by_path; /* cgroup path or pool name; NULL where none belongs to it */
 };
 
-/* What only plan/ itself reads: numbers kept for plan_reshare(), memory that sets and texts of the plan lie in. */
+/* What only plan/ itself reads: numbers kept for plan_reshare(), memory that sets and texts of the
+ * plan lie in. */
 struct plan_share;
 struct plan_arena;
 
 struct plan {
 	uint64_t generation;
-	/* True: each of these is at its lower bound for this machine, so no plan is better in items 1-9 of the objective: everything is placed
-	 * with all it may have, on the fewest NUMA nodes, L3 groups and cores that hold it, and no PU was taken from anybody who had it before. */
+	/* True: each of these is at its lower bound for this machine, so no plan is better in items
+	 * 1-9 of the objective: everything is placed with all it may have, on the fewest NUMA
+	 * nodes, L3 groups and cores that hold it, and no PU was taken from anybody who had it
+	 * before. */
 	bool optimal;
-	double bound;      /* gap to the best possible as a fraction; NAN where none is known */
+	double bound;	    /* gap to the best possible as a fraction; NAN where none is known */
 	double duration_us; /* filled by the caller who measured; 0 otherwise */
-	struct cpuset cpus;         /* all PUs planned over: allowed and online */
-	struct cpuset housekeeping; /* kept for unmatched processes */
-	struct cpuset exclusive;    /* union of all exclusive partitions */
+	struct cpuset cpus; /* all PUs planned over: allowed and online */
+	struct cpuset housekeeping;	 /* kept for unmatched processes */
+	struct cpuset exclusive;	 /* union of all exclusive partitions */
 	struct plan_workload *workloads; /* n_workloads, the snapshot's order: sorted by name */
 	size_t n_workloads;
 
-	/* Private. Sets, reasons and paths of the workloads lie in the arena or belong to the confs: read them, never free them one by one.
-	 * A plan put together by hand has none of these three, and plan_free() then frees each set and text of each workload. */
+	/* Private. Sets, reasons and paths of the workloads lie in the arena or belong to the
+	 * confs: read them, never free them one by one. A plan put together by hand has none of
+	 * these three, and plan_free() then frees each set and text of each workload. */
 	struct plan_arena *arena;
 	struct plan_share *share;
-	uint64_t *fingerprints; /* n_fingerprints: of each domain's input, so that what did not change is kept as it is */
+	uint64_t *fingerprints; /* n_fingerprints: of each domain's input, so that what did not
+				   change is kept as it is */
 	size_t n_fingerprints;
 };
 
-/* Plans everything. @previous may be NULL; its placements are kept where that costs nothing. The plan's generation is the
- * previous one's + 1, or 1. Returns 0, -ENOMEM, or -EINVAL where the snapshot contradicts itself. A workload that cannot be
- * placed is no failure: it is in the plan with its reason. */
+/* Plans everything. @previous may be NULL; its placements are kept where that costs nothing. The
+ * plan's generation is the previous one's + 1, or 1. Returns 0, -ENOMEM, or -EINVAL where the
+ * snapshot contradicts itself. A workload that cannot be placed is no failure: it is in the plan
+ * with its reason. */
 int plan_make(const struct snapshot *snapshot, const struct plan *previous, uint64_t now_us,
 	      struct plan **ret_plan, struct fault *fault);
 
-/* Only bandwidth changed: recomputes quota, share, parallelism and limited_by of every workload below limit @changed (all with
- * LIMIT_NONE, and then the tree of limits may be another one) in place. PUs do not move. Sets @ret_changed[i] (n_workloads bools, may be NULL)
- * to true for each workload whose numbers differ, leaves the others as they are, and returns how many; -ENOMEM, or -EINVAL where the snapshot
- * has other workloads or contradicts itself. Without LIMIT_NONE it allocates nothing. The generation is the caller's business. */
+/* Only bandwidth changed: recomputes quota, share, parallelism and limited_by of every workload
+ * below limit @changed (all with LIMIT_NONE, and then the tree of limits may be another one) in
+ * place. PUs do not move. Sets @ret_changed[i] (n_workloads bools, may be NULL) to true for each
+ * workload whose numbers differ, leaves the others as they are, and returns how many; -ENOMEM, or
+ * -EINVAL where the snapshot has other workloads or contradicts itself. Without LIMIT_NONE it
+ * allocates nothing. The generation is the caller's business. */
 int plan_reshare(struct plan *plan, const struct snapshot *snapshot, uint32_t changed,
 		 bool *ret_changed);
 
@@ -83,5 +92,6 @@ bool plan_workload_same_answer(const struct plan_workload *a, const struct plan_
 struct plan *plan_free(struct plan *plan);
 void plan_freep(struct plan **plan);
 
-/* "cpu.max of /a/b", "partition", "cpuset of /a", "pool gold", "max", "nothing": malloc'ed, NULL where memory is short. */
+/* "cpu.max of /a/b", "partition", "cpuset of /a", "pool gold", "max", "nothing": malloc'ed, NULL
+ * where memory is short. */
 char *plan_limited_by_text(const struct plan_workload *workload);

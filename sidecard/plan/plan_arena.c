@@ -8,10 +8,11 @@
 
 #include "base/cleanup.h"
 
-/* The first block holds a plan of a few workloads; later ones double, so that a large plan needs few. */
+/* The first block holds a plan of a few workloads; later ones double, so that a large plan needs
+ * few. */
 #define BLOCK_BYTES_FIRST 1024u
 #define BLOCK_BYTES_MOST  (64u * 1024u)
-#define ALIGN_BYTES       16u
+#define ALIGN_BYTES	  16u
 
 struct block {
 	struct block *next;
@@ -106,8 +107,7 @@ char *arena_printf(struct plan_arena *arena, const char *format, ...)
 	return arena_strdup(arena, text);
 }
 
-static int make_bits(struct plan_arena *arena, uint32_t first, uint32_t last,
-		     struct bits *ret_bits)
+static int make_bits(struct plan_arena *arena, uint32_t first, uint32_t last, struct bits *ret_bits)
 {
 	struct bits bits = { .first_word = first / 64, .n_words = last / 64 - first / 64 + 1 };
 
@@ -124,8 +124,7 @@ int arena_make_cpuset(struct plan_arena *arena, uint32_t first, uint32_t last,
 	return make_bits(arena, first, last, &ret_set->bits);
 }
 
-int arena_copy_cpuset(struct plan_arena *arena, const struct cpuset *other,
-		      struct cpuset *ret_set)
+int arena_copy_cpuset(struct plan_arena *arena, const struct cpuset *other, struct cpuset *ret_set)
 {
 	uint32_t first = cpuset_first(other);
 	struct cpuset set = { 0 };

@@ -1,5 +1,6 @@
-/* Memory of one plan: given out piece by piece, freed as a whole. A plan of 10,000 workloads has tens of thousands of small sets
- * and texts; one malloc() each would cost more than the planning. */
+/* Memory of one plan: given out piece by piece, freed as a whole. A plan of 10,000 workloads has
+ * tens of thousands of small sets and texts; one malloc() each would cost more than the planning.
+ */
 #pragma once
 
 #include <stddef.h>
@@ -20,10 +21,10 @@ char *arena_printf(struct plan_arena *arena, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* A copy of @other, trimmed to its members, whose words lie in the arena. 0 or -ENOMEM. */
-int arena_copy_cpuset(struct plan_arena *arena, const struct cpuset *other,
-		      struct cpuset *ret_set);
+int arena_copy_cpuset(struct plan_arena *arena, const struct cpuset *other, struct cpuset *ret_set);
 int arena_copy_nodeset(struct plan_arena *arena, const struct nodeset *other,
 		       struct nodeset *ret_set);
-/* An empty set with room for members @first to @last: cpuset_add() within it cannot fail and does not allocate. */
+/* An empty set with room for members @first to @last: cpuset_add() within it cannot fail and does
+ * not allocate. */
 int arena_make_cpuset(struct plan_arena *arena, uint32_t first, uint32_t last,
 		      struct cpuset *ret_set);

@@ -1,5 +1,6 @@
-/* Is the plan as good as any can be? Compares with what each workload could have at best if it had its domain to itself. Where
- * all reach that, nothing better exists; where one does not, nothing is claimed. */
+/* Is the plan as good as any can be? Compares with what each workload could have at best if it had
+ * its domain to itself. Where all reach that, nothing better exists; where one does not, nothing is
+ * claimed. */
 #include <errno.h>
 #include <math.h>
 
@@ -75,10 +76,11 @@ static bool demand_is_best(const struct work *work, const struct demand *demand,
 
 	if (!workload->placed)
 		return false;
-	if (demand->conf->memory != MEMORY_NONE && !nodeset_equal(&workload->mems, &workload->nodes))
+	if (demand->conf->memory != MEMORY_NONE &&
+	    !nodeset_equal(&workload->mems, &workload->nodes))
 		return false;
-	if (demand->previous && cpuset_n_common(demand->previous, &workload->cpus) <
-					(n_before < n ? n_before : n))
+	if (demand->previous &&
+	    cpuset_n_common(demand->previous, &workload->cpus) < (n_before < n ? n_before : n))
 		return false;
 	if (!demand->conf->exclusive)
 		return true;
@@ -124,7 +126,8 @@ static int data_cores_are_quiet(const struct work *work, const struct grid_domai
 
 	for (uint32_t i = domain->first_pu; i < domain->first_pu + domain->n_pu; i++)
 		if (grid->cores[grid->pus[i].core].n_data > 0 &&
-		    grid->pus[i].owner == OWNER_NOBODY && cpuset_add(&beside, grid->pus[i].pu_os) < 0)
+		    grid->pus[i].owner == OWNER_NOBODY &&
+		    cpuset_add(&beside, grid->pus[i].pu_os) < 0)
 			return -ENOMEM;
 	*ret_quiet = true;
 	for (size_t i = 0; i < work->snapshot->n_workloads; i++) {
@@ -152,7 +155,8 @@ int bound_make(struct work *work)
 			return -ENOMEM;
 		best = best_of(work, domain);
 		optimal &= best.n_core_most > 0 && data_cores_are_alone(work, domain);
-		for (uint32_t i = work->first_order[d]; i < work->first_order[d + 1] && optimal; i++)
+		for (uint32_t i = work->first_order[d]; i < work->first_order[d + 1] && optimal;
+		     i++)
 			optimal = demand_is_best(work, &work->demands[work->order[i]], &best);
 	}
 	work->plan->optimal = optimal;

@@ -1,7 +1,9 @@
-/* How many PUs each exclusive workload gets. Minimums first, higher priority first; at equal priority the control plane's small
- * share, then data planes, then batch; then smaller minimums, so that as many as possible are placed. What is left is shared by
- * weight up to what each wants. PUs for workloads that are not exclusive stay free: they guarantee each of those its minimum,
- * so the largest minimum decides; housekeeping PUs count for that only where exclusive minimums leave nothing else. */
+/* How many PUs each exclusive workload gets. Minimums first, higher priority first; at equal
+ * priority the control plane's small share, then data planes, then batch; then smaller minimums, so
+ * that as many as possible are placed. What is left is shared by weight up to what each wants. PUs
+ * for workloads that are not exclusive stay free: they guarantee each of those its minimum, so the
+ * largest minimum decides; housekeeping PUs count for that only where exclusive minimums leave
+ * nothing else. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -69,7 +71,8 @@ uint32_t demand_wanted(const struct work *work, const struct demand *demand)
 		return demand->conf->max_pu;
 	if (demand->quota_mcpu == QUOTA_UNLIMITED_MCPU)
 		return work->grid.domains[demand->domain].n_pu;
-	/* More PUs than the quota pays for would lie idle; rounded up, so that half a PU is usable. */
+	/* More PUs than the quota pays for would lie idle; rounded up, so that half a PU is usable.
+	 */
 	n_quota = quota_ceil_pu(demand->quota_mcpu);
 	return n_quota > demand->conf->min_pu ? n_quota : demand->conf->min_pu;
 }
@@ -93,22 +96,22 @@ static uint32_t fit_alone(const struct work *work, const struct demand *demand,
 	return n_fit;
 }
 
-static void refuse_size(struct work *work, struct demand *demand, uint32_t n_fit,
-			uint32_t n_node)
+static void refuse_size(struct work *work, struct demand *demand, uint32_t n_fit, uint32_t n_node)
 {
 	uint32_t n_max = demand->conf->max_pu;
 
 	if (demand->n_least > n_max)
-		demand_refuse(work, demand,
-			      "needs whole cores of %u PUs, none to be had between Min=%u and Max=%u; "
-			      "Max=%u would place it",
-			      demand->step, demand->conf->min_pu, n_max, demand->n_least);
+		demand_refuse(
+			work, demand,
+			"needs whole cores of %u PUs, none to be had between Min=%u and Max=%u; "
+			"Max=%u would place it",
+			demand->step, demand->conf->min_pu, n_max, demand->n_least);
 	else if (n_fit >= demand->n_least)
-		demand_refuse(work, demand,
-			      "needs %s on one node, the largest node has %u%s%s",
+		demand_refuse(work, demand, "needs %s on one node, the largest node has %u%s%s",
 			      demand_need_text(work, demand, demand->n_least), n_node,
 			      smaller_text(work, n_node),
-			      n_node ? ", and so would Policy=prefer" : "; Policy=prefer would place it");
+			      n_node ? ", and so would Policy=prefer"
+				     : "; Policy=prefer would place it");
 	else
 		demand_refuse(work, demand, "needs %s, there %s %u %s%s",
 			      demand_need_text(work, demand, demand->n_least),
@@ -171,16 +174,16 @@ static bool admitted_later(const void *context, uint32_t a, uint32_t b)
 static bool minimums_fit(const struct grid_domain *domain, const struct minimums *minimums)
 {
 	uint32_t n_free = domain->room.n_free;
-	uint32_t n_unheld = minimums->n_unheld > minimums->n_reserved ? minimums->n_unheld :
-									minimums->n_reserved;
+	uint32_t n_unheld = minimums->n_unheld > minimums->n_reserved ? minimums->n_unheld
+								      : minimums->n_reserved;
 
 	return minimums->n_used + minimums->n_reserved <= n_free &&
 	       minimums->n_used + n_unheld <= n_free + domain->n_housekeeping;
 }
 
-/* PUs that @demand could use beside its free ones: kept for others like it already, or housekeeping. */
-static uint32_t n_reserved_for(const struct work *work, const struct demand *demand,
-			       uint32_t owner)
+/* PUs that @demand could use beside its free ones: kept for others like it already, or
+ * housekeeping. */
+static uint32_t n_reserved_for(const struct work *work, const struct demand *demand, uint32_t owner)
 {
 	const struct grid *grid = &work->grid;
 	const struct grid_domain *domain = &grid->domains[demand->domain];
@@ -194,7 +197,8 @@ static uint32_t n_reserved_for(const struct work *work, const struct demand *dem
 	return n;
 }
 
-/* A workload that may only use certain PUs, or needs several on one node, gets them reserved: all or none. */
+/* A workload that may only use certain PUs, or needs several on one node, gets them reserved: all
+ * or none. */
 static void reserve_there(struct work *work, struct demand *demand, struct minimums *minimums)
 {
 	const struct grid_domain *domain = &work->grid.domains[demand->domain];
@@ -245,8 +249,8 @@ static void admit_unheld(struct work *work, struct demand *demand, struct minimu
 static uint32_t minimums_left(const struct grid_domain *domain, const struct minimums *minimums)
 {
 	uint32_t n_free = domain->room.n_free, n_used = minimums->n_used;
-	uint32_t n_unheld = minimums->n_unheld > minimums->n_reserved ? minimums->n_unheld :
-									minimums->n_reserved;
+	uint32_t n_unheld = minimums->n_unheld > minimums->n_reserved ? minimums->n_unheld
+								      : minimums->n_reserved;
 	uint32_t n_left = n_free - n_used - minimums->n_reserved;
 	uint32_t n_left_unheld = n_free + domain->n_housekeeping - n_used - n_unheld;
 
@@ -273,7 +277,8 @@ static bool admit_exclusive(struct work *work, struct demand *demand, struct min
 
 /* ---- shares ---- */
 
-/* Fills n_target of every exclusive workload that is admitted and, where @again, has got something. */
+/* Fills n_target of every exclusive workload that is admitted and, where @again, has got something.
+ */
 static int share_out(struct work *work, uint32_t domain, bool again)
 {
 	uint32_t first = work->first_order[domain], end = work->first_order[domain + 1];
@@ -291,8 +296,8 @@ static int share_out(struct work *work, uint32_t domain, bool again)
 		items[n_items++] = (struct fill_item){
 			.least = n_least * demand->cost,
 			/* What was got of cores of different sizes may be no multiple. */
-			.most = (n_least + (demand->n_most - n_least) / demand->step *
-						   demand->step) *
+			.most = (n_least +
+				 (demand->n_most - n_least) / demand->step * demand->step) *
 				demand->cost,
 			.weight = demand->conf->weight,
 			.step = demand->step * demand->cost,
@@ -355,10 +360,10 @@ int count_domain(struct work *work, uint32_t domain)
 		else if (demand->is_sized)
 			demand->is_admitted = admit_exclusive(work, demand, &minimums);
 	}
-	n_unheld = minimums.n_unheld > minimums.n_reserved ? minimums.n_unheld :
-							     minimums.n_reserved;
-	work->n_capacity = at->room.n_free - (n_unheld < at->room.n_free ? n_unheld :
-									   at->room.n_free);
+	n_unheld = minimums.n_unheld > minimums.n_reserved ? minimums.n_unheld
+							   : minimums.n_reserved;
+	work->n_capacity = at->room.n_free -
+			   (n_unheld < at->room.n_free ? n_unheld : at->room.n_free);
 	if (work->n_capacity < minimums.n_used)
 		work->n_capacity = minimums.n_used;
 	return share_out(work, domain, false);

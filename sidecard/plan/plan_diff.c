@@ -1,8 +1,10 @@
-/* From what places have to what they should have, so that at no instant two exclusive workloads share a PU.
+/* From what places have to what they should have, so that at no instant two exclusive workloads
+ * share a PU.
  *
- * While steps are under way a place may use what it has kept and what nobody else has now. A place that has nothing in common with
- * its new set waits, until all have narrowed, on that part of the new set which no exclusive workload has any more or yet; else on PUs that are
- * nobody's; only where there is no such PU at all does it go straight to the new set. */
+ * While steps are under way a place may use what it has kept and what nobody else has now. A place
+ * that has nothing in common with its new set waits, until all have narrowed, on that part of the
+ * new set which no exclusive workload has any more or yet; else on PUs that are nobody's; only
+ * where there is no such PU at all does it go straight to the new set. */
 #include "plan/plan_diff.h"
 
 #include <errno.h>
@@ -25,8 +27,8 @@ struct diff {
 
 static const struct plan_workload *workload_of(const struct diff *diff, const struct place *place)
 {
-	return place->workload < diff->plan->n_workloads ? &diff->plan->workloads[place->workload] :
-							   NULL;
+	return place->workload < diff->plan->n_workloads ? &diff->plan->workloads[place->workload]
+							 : NULL;
 }
 
 /* A workload that is not placed runs like everything that matches none. */
@@ -37,8 +39,9 @@ static const struct cpuset *target_of(const struct diff *diff, const struct plac
 	return workload && workload->placed ? &workload->cpus : &diff->system;
 }
 
-/* Memory follows only where it costs no running process a stall: before the first process is there, or with Migrate=yes. What Memory=preferred
- * asks for is what the kernel does by itself on the PUs' own nodes; a nodeset would make it strict. */
+/* Memory follows only where it costs no running process a stall: before the first process is there,
+ * or with Migrate=yes. What Memory=preferred asks for is what the kernel does by itself on the PUs'
+ * own nodes; a nodeset would make it strict. */
 static const struct nodeset *mems_of(const struct diff *diff, const struct place *place)
 {
 	static const struct nodeset none;
@@ -75,12 +78,11 @@ static int has_fill(struct diff *diff, const struct place *places, size_t n_plac
 	for (size_t i = 0; i < n_places; i++) {
 		if (!is_exclusive(diff, &places[i]))
 			continue;
-		cpuset_foreach(pu_os, &held[i]) {
+		cpuset_foreach (pu_os, &held[i]) {
 			uint32_t *has = &diff->has[pu_os];
 
-			*has = *has == HAS_NOBODY || *has == places[i].workload ?
-				       places[i].workload :
-				       HAS_SEVERAL;
+			*has = *has == HAS_NOBODY || *has == places[i].workload ? places[i].workload
+										: HAS_SEVERAL;
 		}
 	}
 	return 0;
@@ -89,7 +91,8 @@ static int has_fill(struct diff *diff, const struct place *places, size_t n_plac
 /* Takes away what another exclusive workload has now. */
 static void remove_busy(const struct diff *diff, const struct place *place, struct cpuset *cpus)
 {
-	for (uint32_t pu_os = cpuset_first(cpus); pu_os != SET_END; pu_os = cpuset_next(cpus, pu_os))
+	for (uint32_t pu_os = cpuset_first(cpus); pu_os != SET_END;
+	     pu_os = cpuset_next(cpus, pu_os))
 		if (pu_os < diff->n_has && diff->has[pu_os] != HAS_NOBODY &&
 		    diff->has[pu_os] != place->workload)
 			cpuset_remove(cpus, pu_os);

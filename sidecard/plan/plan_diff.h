@@ -1,5 +1,5 @@
-/* Two plans and the places that workloads live in → ordered steps: narrow the losers, verify that nothing of theirs can run
- * there any more, widen the winners. Pure. */
+/* Two plans and the places that workloads live in → ordered steps: narrow the losers, verify that
+ * nothing of theirs can run there any more, widen the winners. Pure. */
 #pragma once
 
 #include <sys/types.h>
@@ -12,14 +12,17 @@ enum place_kind {
 	PLACE_PROCESS, /* every thread of a process: affinity */
 };
 
-/* Something that a workload lives in, as sensed. Keys are the cgroup id and pid + start time, never a path or a bare pid. */
+/* Something that a workload lives in, as sensed. Keys are the cgroup id and pid + start time, never
+ * a path or a bare pid. */
 struct place {
 	enum place_kind kind;
-	uint32_t workload;   /* index into the snapshot's workloads; PLACE_NOBODY for the system's own */
-	char *unit;          /* PLACE_UNIT */
-	char *cgroup;        /* path below the cgroup root, "/" first; "" where not known (an inactive unit) */
+	uint32_t workload; /* index into the snapshot's workloads; PLACE_NOBODY for the system's own
+			    */
+	char *unit;	   /* PLACE_UNIT */
+	char *cgroup;	   /* path below the cgroup root, "/" first; "" where not known (an inactive
+			      unit) */
 	uint64_t cgroup_id;  /* inode; 0 where not known */
-	pid_t pid;           /* PLACE_PROCESS */
+	pid_t pid;	     /* PLACE_PROCESS */
 	uint64_t start_time; /* field 22 of /proc/PID/stat, clock ticks since boot */
 };
 
@@ -31,8 +34,8 @@ enum step_phase { STEP_NARROW, STEP_WIDEN };
 struct step {
 	enum step_phase phase;
 	const struct place *place; /* borrowed */
-	struct cpuset cpus;        /* never empty */
-	struct nodeset mems;       /* empty: leave memory alone */
+	struct cpuset cpus;	   /* never empty */
+	struct nodeset mems;	   /* empty: leave memory alone */
 };
 
 struct steps {
@@ -40,9 +43,10 @@ struct steps {
 	size_t n_items;
 };
 
-/* What each place should have, @held what it is known to have now (n_places sets; an empty set: not known, so it is written).
- * A place whose set is right already gets no step. All narrow steps come first, ordered by place; a place that both loses and gains
- * is narrowed to the intersection first (or, where that is empty, moved in the narrow phase). Places of PLACE_NOBODY get every planned PU
+/* What each place should have, @held what it is known to have now (n_places sets; an empty set: not
+ * known, so it is written). A place whose set is right already gets no step. All narrow steps come
+ * first, ordered by place; a place that both loses and gains is narrowed to the intersection first
+ * (or, where that is empty, moved in the narrow phase). Places of PLACE_NOBODY get every planned PU
  * that is not exclusive. 0 or -ENOMEM. */
 int plan_diff(const struct plan *plan, const struct place *places, size_t n_places,
 	      const struct cpuset *held, struct steps *ret_steps);

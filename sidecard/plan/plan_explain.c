@@ -34,8 +34,8 @@ static void say_place(FILE *out, const struct story *story)
 	}
 	fprintf(out, "It %s PU%s %s: %u PU%s in %u core%s on NUMA node%s %s.\n",
 		conf->exclusive ? "alone has" : "shares", plural(workload->n_pu), story->cpus,
-		workload->n_pu, plural(workload->n_pu), workload->n_core,
-		plural(workload->n_core), plural(nodeset_count(&workload->nodes)), story->nodes);
+		workload->n_pu, plural(workload->n_pu), workload->n_core, plural(workload->n_core),
+		plural(nodeset_count(&workload->nodes)), story->nodes);
 	if (*story->mems)
 		fprintf(out, "Its memory comes from node%s %s.\n",
 			plural(nodeset_count(&workload->mems)), story->mems);

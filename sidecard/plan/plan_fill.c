@@ -3,12 +3,12 @@
 #include <stdbool.h>
 
 #define N_BUCKETS 1024u
-#define END       UINT32_MAX
-#define OPEN      (UINT32_MAX - 1) /* in `next`: rises with the water; neither at least nor at most */
-#define CLOSED    (UINT32_MAX - 2)
+#define END	  UINT32_MAX
+#define OPEN	  (UINT32_MAX - 1) /* in `next`: rises with the water; neither at least nor at most */
+#define CLOSED	  (UINT32_MAX - 2)
 
 struct water {
-	uint64_t rest;   /* for the open ones */
+	uint64_t rest;	 /* for the open ones */
 	uint64_t weight; /* of the open ones */
 };
 
@@ -39,8 +39,9 @@ static struct water fill_begin(struct fill_item *items, size_t n_items, uint32_t
 	return water;
 }
 
-/* At the present level of the water some would get less than least, others more than most. The side whose error is larger
- * in sum is certainly right to stop there; closing both at once would not be. True where something was closed. */
+/* At the present level of the water some would get less than least, others more than most. The side
+ * whose error is larger in sum is certainly right to stop there; closing both at once would not be.
+ * True where something was closed. */
 static bool fill_round(struct fill_item *items, size_t n_items, struct water *water)
 {
 	struct water now = *water;
@@ -79,12 +80,15 @@ static uint64_t fill_floor(struct fill_item *items, size_t n_items, const struct
 
 	for (size_t i = n_items; i-- > 0;) {
 		struct fill_item *item = &items[i];
-		uint64_t at = item->weight * water->rest, step = item->step * water->weight;
-		uint32_t bucket = (uint32_t)(at % step * N_BUCKETS / step);
+		uint64_t at = item->weight * water->rest, step = item->step * water->weight,
+			 n_steps;
+		uint32_t bucket;
 
 		if (item->next != OPEN)
 			continue;
-		item->amount = (uint32_t)(at / step) * item->step;
+		n_steps = at / step;
+		bucket = (uint32_t)((at - n_steps * step) * N_BUCKETS / step);
+		item->amount = (uint32_t)n_steps * item->step;
 		n_left -= item->amount;
 		item->next = heads[bucket]; /* backwards, so that the first comes out first */
 		heads[bucket] = (uint32_t)i;

@@ -1,4 +1,5 @@
-/* The machine as the planner sees it, and who has what: taking and giving back keep the counts of every level right. */
+/* The machine as the planner sees it, and who has what: taking and giving back keep the counts of
+ * every level right. */
 #include <errno.h>
 #include <string.h>
 
@@ -19,8 +20,8 @@ static bool is_after(const void *context, uint32_t a, uint32_t b)
 	return pus[a].pu_os > pus[b].pu_os;
 }
 
-/* PUs by domain, in the order of the machine inside it. The topology is in that order already, but for a machine whose nodes
- * span packages. */
+/* PUs by domain, in the order of the machine inside it. The topology is in that order already, but
+ * for a machine whose nodes span packages. */
 static int order_pus(struct work *work, const uint32_t *domain_of_pu, uint32_t *order)
 {
 	const struct topology *topology = work->snapshot->topology;
@@ -211,8 +212,7 @@ int grid_make(struct work *work, const uint32_t *domain_of_pu, uint32_t n_domain
 	uint32_t *n_online = arena_alloc(work->scratch, topology->n_core * sizeof(*n_online));
 
 	grid->n_domain = n_domain;
-	if (!order || !n_online || grid_alloc(work) < 0 ||
-	    order_pus(work, domain_of_pu, order) < 0)
+	if (!order || !n_online || grid_alloc(work) < 0 || order_pus(work, domain_of_pu, order) < 0)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < topology->n_pu; i++)
 		n_online[topology->pus[i].core]++;
@@ -313,11 +313,12 @@ void grid_hold(struct work *work, uint32_t domain)
 	for (uint32_t i = work->first_order[domain]; i < work->first_order[domain + 1]; i++) {
 		const struct demand *demand = &work->demands[work->order[i]];
 
-		/* Control planes that are not exclusive have a small set of their own kind: it had better stay too. */
+		/* Control planes that are not exclusive have a small set of their own kind: it had
+		 * better stay too. */
 		if (!demand->previous || !demand->is_admitted ||
 		    (!demand->conf->exclusive && demand->conf->role != ROLE_CONTROL_PLANE))
 			continue;
-		cpuset_foreach(pu_os, demand->previous) {
+		cpuset_foreach (pu_os, demand->previous) {
 			uint32_t pu = pu_os < grid->n_os ? grid->at_of_os[pu_os] : GRID_NONE;
 
 			if (pu != GRID_NONE && grid->pus[pu].owner == OWNER_NOBODY)
@@ -332,7 +333,7 @@ void grid_unhold(struct work *work, const struct demand *demand)
 
 	if (!demand->previous)
 		return;
-	cpuset_foreach(pu_os, demand->previous) {
+	cpuset_foreach (pu_os, demand->previous) {
 		uint32_t pu = pu_os < grid->n_os ? grid->at_of_os[pu_os] : GRID_NONE;
 
 		if (pu != GRID_NONE && grid->pus[pu].holder == demand->workload)

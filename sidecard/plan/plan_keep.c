@@ -1,6 +1,7 @@
-/* A domain whose input is the same as for the previous plan keeps everything as it was: nothing moves where nothing changed,
- * whatever path led there. "The same" is a 64-bit fingerprint of all that placing looks at; what it says is checked again while
- * PUs are taken, so a chance collision costs a plan from scratch and no more. */
+/* A domain whose input is the same as for the previous plan keeps everything as it was: nothing
+ * moves where nothing changed, whatever path led there. "The same" is a 64-bit fingerprint of all
+ * that placing looks at; what it says is checked again while PUs are taken, so a chance collision
+ * costs a plan from scratch and no more. */
 #include <errno.h>
 #include <string.h>
 
@@ -10,7 +11,8 @@
 
 static void mix(uint64_t *hash, uint64_t value)
 {
-	/* Multiply and fold; the constant is 2^64 over the golden ratio, an odd number with bits everywhere. */
+	/* Multiply and fold; the constant is 2^64 over the golden ratio, an odd number with bits
+	 * everywhere. */
 	*hash = (*hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
 	*hash ^= *hash >> 32;
 }
@@ -80,8 +82,8 @@ static void mix_demand(const struct work *work, const struct demand *demand, uin
 			  (uint64_t)demand->smt << 34 | (uint64_t)conf->numa_policy << 32 |
 			  conf->priority);
 	mix(hash, (uint64_t)conf->min_pu << 32 | conf->max_pu);
-	mix(hash, (uint64_t)conf->weight << 32 |
-			  (conf->exclusive ? demand_wanted(work, demand) : 0));
+	mix(hash,
+	    (uint64_t)conf->weight << 32 | (conf->exclusive ? demand_wanted(work, demand) : 0));
 	mix(hash, conf->memory_size_bytes);
 	mix_bits(hash, &conf->nodes.bits);
 	mix(hash, demand->ceiling != NULL);
@@ -114,12 +116,12 @@ static int keep_exclusive(struct work *work, struct demand *demand)
 	const struct grid *grid = &work->grid;
 	const struct grid_domain *domain = &grid->domains[demand->domain];
 
-	cpuset_foreach(pu_os, demand->previous) {
+	cpuset_foreach (pu_os, demand->previous) {
 		uint32_t pu = pu_os < grid->n_os ? grid->at_of_os[pu_os] : GRID_NONE;
 
 		if (pu == GRID_NONE || pu < domain->first_pu ||
-		    pu >= domain->first_pu + domain->n_pu ||
-		    grid->pus[pu].owner != OWNER_NOBODY || !demand_may_use(demand, pu_os))
+		    pu >= domain->first_pu + domain->n_pu || grid->pus[pu].owner != OWNER_NOBODY ||
+		    !demand_may_use(demand, pu_os))
 			return 0;
 		pick_pu(work, demand, pu);
 		demand->n_got++;
@@ -165,8 +167,8 @@ static int keep_all(struct work *work, uint32_t domain)
 		if (!demand->before)
 			return 0;
 		if (demand->previous)
-			r = demand->conf->exclusive ? keep_exclusive(work, demand) :
-						      keep_unheld(work, demand, &copies);
+			r = demand->conf->exclusive ? keep_exclusive(work, demand)
+						    : keep_unheld(work, demand, &copies);
 		else if (demand->before->reason)
 			demand->reason = arena_strdup(work->scratch, demand->before->reason);
 		else

@@ -27,7 +27,7 @@ static void own_count(struct work *work, const struct demand *demand)
 	work->n_own = 0;
 	if (!demand->previous)
 		return;
-	cpuset_foreach(pu_os, demand->previous) {
+	cpuset_foreach (pu_os, demand->previous) {
 		uint32_t pu = usable(work, demand, pu_os);
 
 		if (pu == GRID_NONE)
@@ -42,7 +42,7 @@ static void own_forget(struct work *work, const struct demand *demand)
 {
 	if (!demand->previous)
 		return;
-	cpuset_foreach(pu_os, demand->previous) {
+	cpuset_foreach (pu_os, demand->previous) {
 		uint32_t pu = pu_os < work->grid.n_os ? work->grid.at_of_os[pu_os] : GRID_NONE;
 
 		if (pu == GRID_NONE)
@@ -58,7 +58,7 @@ static bool own_cores_suit(const struct work *work, const struct demand *demand,
 	uint32_t core_size = work->grid.domains[demand->domain].core_size, n_split = 0;
 	uint32_t last = GRID_NONE;
 
-	cpuset_foreach(pu_os, demand->previous) {
+	cpuset_foreach (pu_os, demand->previous) {
 		uint32_t core = work->grid.pus[work->grid.at_of_os[pu_os]].core, n_own = 0;
 		const struct grid_core *at = &work->grid.cores[core];
 
@@ -76,7 +76,8 @@ static bool own_cores_suit(const struct work *work, const struct demand *demand,
 	       n_split <= (n % core_size > 0);
 }
 
-/* What it had, where that is exactly @n PUs on @n_node nodes, in no more L3 groups than it takes. */
+/* What it had, where that is exactly @n PUs on @n_node nodes, in no more L3 groups than it takes.
+ */
 static bool own_suits(const struct work *work, const struct demand *demand, uint32_t n,
 		      uint32_t n_node)
 {
@@ -93,8 +94,7 @@ static bool own_suits(const struct work *work, const struct demand *demand, uint
 		for (uint32_t l3 = node->first_l3; l3 < node->first_l3 + node->n_l3; l3++)
 			n_l3 += work->own_l3s[l3] > 0;
 		if (n_node-- == 0 || n_l3 > pick_n_l3(work, demand, i, work->own_nodes[i]) ||
-		    (demand->conf->memory_size_bytes > node->memory_left &&
-		     domain->n_node > 1))
+		    (demand->conf->memory_size_bytes > node->memory_left && domain->n_node > 1))
 			return false;
 	}
 	return own_cores_suit(work, demand, n);
@@ -104,7 +104,7 @@ static uint32_t own_take(struct work *work, const struct demand *demand)
 {
 	uint32_t n = 0;
 
-	cpuset_foreach(pu_os, demand->previous) {
+	cpuset_foreach (pu_os, demand->previous) {
 		pick_pu(work, demand, work->grid.at_of_os[pu_os]);
 		n++;
 	}
@@ -123,7 +123,8 @@ struct node_choice {
 	uint32_t n_free;
 };
 
-/* In the order of the objective; the last rows are strict, so the result does not depend on the order of asking. */
+/* In the order of the objective; the last rows are strict, so the result does not depend on the
+ * order of asking. */
 static bool node_is_better(const struct node_choice *a, const struct node_choice *b)
 {
 	if (a->lacks_memory != b->lacks_memory)
@@ -178,7 +179,8 @@ static bool has_less(const void *context, uint32_t a, uint32_t b)
 	return work->fits[a] != work->fits[b] ? work->fits[a] < work->fits[b] : a > b;
 }
 
-/* What it had first; then the small ones, so that what stays free is in one piece, on the largest. */
+/* What it had first; then the small ones, so that what stays free is in one piece, on the largest.
+ */
 static bool filled_later(const void *context, uint32_t a, uint32_t b)
 {
 	const struct work *work = context;
@@ -229,12 +231,13 @@ struct span {
 
 #define IN_SET UINT32_MAX /* in distance[]: chosen already */
 
-/* The nearest node that still lets the set be as small as it can be; GRID_NONE where there is none. */
+/* The nearest node that still lets the set be as small as it can be; GRID_NONE where there is none.
+ */
 static uint32_t next_node(const struct work *work, const struct span *span, uint32_t n_set,
 			  uint32_t n_room)
 {
 	uint32_t n_more = span->n_chosen - n_set - 1, n_seen = 0, best = GRID_NONE;
-	uint64_t n_top = 0;	/* the n_more roomiest that are not in the set ... */
+	uint64_t n_top = 0;	  /* the n_more roomiest that are not in the set ... */
 	uint32_t n_following = 0; /* ... and the one after them */
 
 	for (uint32_t k = 0; k < span->n_nodes && n_seen <= n_more; k++) {
@@ -285,8 +288,8 @@ static void span_try(struct work *work, struct span *span, uint32_t seed)
 			break;
 		for (uint32_t k = 0; k < span->n_nodes; k++)
 			if (work->distance[work->largest[k]] != IN_SET)
-				work->distance[work->largest[k]] +=
-					distance(work, work->largest[k], node);
+				work->distance[work->largest[k]] += distance(work, work->largest[k],
+									     node);
 		node = next_node(work, span, n_set, n_room);
 		if (node == GRID_NONE)
 			return;
@@ -319,16 +322,16 @@ static void choose_span(struct work *work, struct span *span)
 
 /* ---- all together ---- */
 
-static void refuse_now(struct work *work, struct demand *demand, uint32_t n_fit,
-		       uint32_t n_largest)
+static void refuse_now(struct work *work, struct demand *demand, uint32_t n_fit, uint32_t n_largest)
 {
 	bool single = demand->conf->numa_policy == NUMA_SINGLE;
 	uint32_t n = single ? n_largest : n_fit;
-	const char *smaller =
-		n > 0 ? arena_printf(work->scratch, "; Min=%u would place it", n) : "";
+	const char *smaller = n > 0 ? arena_printf(work->scratch, "; Min=%u would place it", n)
+				    : "";
 
-	demand_refuse(work, demand, single ? "needs %s on one node, the largest free node has %u%s" :
-					     "needs %s, %u are free%s",
+	demand_refuse(work, demand,
+		      single ? "needs %s on one node, the largest free node has %u%s"
+			     : "needs %s, %u are free%s",
 		      demand_need_text(work, demand, demand->n_least), n, smaller ? smaller : "");
 }
 
@@ -438,8 +441,8 @@ static void spend_memory(struct work *work, const struct demand *demand, uint32_
 		struct grid_node *node = &work->grid.nodes[node_of(work, work->picked[i])];
 
 		if (node->memory_left != UINT64_MAX)
-			node->memory_left -= per_pu < node->memory_left ? per_pu :
-									  node->memory_left;
+			node->memory_left -= per_pu < node->memory_left ? per_pu
+									: node->memory_left;
 	}
 }
 
@@ -456,7 +459,8 @@ uint32_t nodes_place(struct work *work, struct demand *demand, uint32_t n_target
 	return n;
 }
 
-/* Gives back all that @demand has, and drops it from the picks from @mark on. Its memory stays spoken for: it is still to be had nearby. */
+/* Gives back all that @demand has, and drops it from the picks from @mark on. Its memory stays
+ * spoken for: it is still to be had nearby. */
 static void release(struct work *work, const struct demand *demand, uint32_t mark)
 {
 	const struct grid *grid = &work->grid;

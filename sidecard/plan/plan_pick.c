@@ -1,5 +1,6 @@
-/* Inside one node: the fewest L3 groups, then whole cores for data planes and used-up partial cores for the others, then what
- * the workload had before, then what nobody else had before, then the smallest number. */
+/* Inside one node: the fewest L3 groups, then whole cores for data planes and used-up partial cores
+ * for the others, then what the workload had before, then what nobody else had before, then the
+ * smallest number. */
 #include <string.h>
 
 #include "plan/plan_work.h"
@@ -81,7 +82,8 @@ static enum tier core_tier(const struct work *work, const struct demand *demand,
 	return all_own ? TIER_WHOLE : TIER_QUIET;
 }
 
-/* Lists the cores of an L3 group that have something free, by tier and rank, each list in the order of the machine. */
+/* Lists the cores of an L3 group that have something free, by tier and rank, each list in the order
+ * of the machine. */
 static void ranks_fill(struct work *work, const struct demand *demand, uint32_t l3,
 		       struct ranks *ranks)
 {
@@ -126,7 +128,8 @@ static uint32_t take_tier(struct work *work, const struct demand *demand, const 
 	return n_taken;
 }
 
-/* A data plane: whole cores; for what is no whole core a new one, whose rest then stays quiet as long as nobody misses it. */
+/* A data plane: whole cores; for what is no whole core a new one, whose rest then stays quiet as
+ * long as nobody misses it. */
 static uint32_t take_any_data(struct work *work, const struct demand *demand,
 			      const struct ranks *ranks, uint32_t n)
 {
@@ -137,8 +140,8 @@ static uint32_t take_any_data(struct work *work, const struct demand *demand,
 	const enum tier *order = work->n_slack >= n_idle ? roomy : tight;
 
 	for (unsigned i = 0; i < N_TIERS && n_taken < n; i++) {
-		uint32_t n_more =
-			take_tier(work, demand, ranks->heads[order[i]], n - n_taken, false);
+		uint32_t n_more = take_tier(work, demand, ranks->heads[order[i]], n - n_taken,
+					    false);
 
 		if (order[i] == TIER_WHOLE && n_more > 0)
 			work->n_slack -= n_idle;
@@ -174,7 +177,7 @@ static uint32_t pick_in_l3(struct work *work, const struct demand *demand, uint3
 
 struct l3_choice {
 	uint32_t l3;
-	bool splits;	 /* a data plane would share a core there */
+	bool splits; /* a data plane would share a core there */
 	uint32_t n_own;
 	bool is_held;	 /* others had PUs there that it would need */
 	uint32_t n_room; /* best fit: small where it holds all, large where it does not */
@@ -239,7 +242,8 @@ uint32_t pick_n_l3(const struct work *work, const struct demand *demand, uint32_
 		n_most = n_fit > n_most ? n_fit : n_most;
 		n_all += n_fit > 0;
 	}
-	/* Groups are of one size on nearly every machine: what the largest holds tells how many it takes at least. */
+	/* Groups are of one size on nearly every machine: what the largest holds tells how many it
+	 * takes at least. */
 	if (n_most > 0)
 		n_l3 = (n + n_most - 1) / n_most;
 	return n_l3 < n_all ? n_l3 : n_all;
@@ -247,7 +251,8 @@ uint32_t pick_n_l3(const struct work *work, const struct demand *demand, uint32_
 
 /* ---- cores of different sizes ---- */
 
-/* Marks which sums of whole cores can be had: reach[sum] is the last core of one way there. Returns the largest sum up to @n. */
+/* Marks which sums of whole cores can be had: reach[sum] is the last core of one way there. Returns
+ * the largest sum up to @n. */
 static uint32_t reach_fill(struct work *work, const struct demand *demand, uint32_t node,
 			   uint32_t n)
 {

@@ -1,7 +1,8 @@
-/* In which order exclusive workloads choose. Who can only live in one node chooses before who may be split, the large before
- * the small, so that nobody is split because a smaller one took its node; priority decides over minimums alone. Three tries, each only
- * where the one before left somebody without its minimum: full shares; minimums, then growing where they stand; minimums in the order
- * of priority. */
+/* In which order exclusive workloads choose. Who can only live in one node chooses before who may
+ * be split, the large before the small, so that nobody is split because a smaller one took its
+ * node; priority decides over minimums alone. Three tries, each only where the one before left
+ * somebody without its minimum: full shares; minimums, then growing where they stand; minimums in
+ * the order of priority. */
 #include <errno.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@
 struct attempt {
 	struct work *work;
 	uint32_t domain;
-	uint32_t mark;	/* n_picked before anybody was placed */
+	uint32_t mark;	 /* n_picked before anybody was placed */
 	uint32_t *order; /* n_order demands */
 	uint32_t n_order;
 };
@@ -153,7 +154,8 @@ static bool is_apart(const struct attempt *attempt, const struct demand *demand)
 	return false;
 }
 
-/* Who has no room to grow where it is may have it elsewhere; who was split may find one node now. True where that helped somebody. */
+/* Who has no room to grow where it is may have it elsewhere; who was split may find one node now.
+ * True where that helped somebody. */
 static bool replace(struct attempt *attempt)
 {
 	struct work *work = attempt->work;
@@ -179,7 +181,8 @@ static bool replace(struct attempt *attempt)
 
 /* ---- tries ---- */
 
-/* True where the first set of placed workloads is the better one: at the highest priority where they differ it has more. */
+/* True where the first set of placed workloads is the better one: at the highest priority where
+ * they differ it has more. */
 static bool minimums_better(const struct attempt *attempt, const uint32_t *by_priority,
 			    const bool *first)
 {
@@ -219,8 +222,8 @@ static int place_least(struct attempt *attempt, uint32_t *by_priority)
 	return 0;
 }
 
-/* Somebody whose minimum fitted by count found no place: its PUs are for those who were refused by count. And who found none may find one now
- * that others have moved. */
+/* Somebody whose minimum fitted by count found no place: its PUs are for those who were refused by
+ * count. And who found none may find one now that others have moved. */
 static void give_chance(struct attempt *attempt)
 {
 	struct work *work = attempt->work;
@@ -253,7 +256,7 @@ static void give_chance(struct attempt *attempt)
 static int mend(struct attempt *attempt)
 {
 	struct work *work = attempt->work;
-	bool more;
+	bool more, helped = true;
 	int r;
 
 	give_chance(attempt);
@@ -261,8 +264,10 @@ static int mend(struct attempt *attempt)
 	r = count_again(work, attempt->domain, &more);
 	if (r == 0 && more)
 		grow(attempt);
-	for (unsigned i = 0; i < MEND_MOST && r == 0 && replace(attempt); i++)
+	for (unsigned i = 0; i < MEND_MOST && r == 0 && helped; i++) {
+		helped = replace(attempt);
 		give_chance(attempt);
+	}
 	return r;
 }
 

@@ -69,8 +69,7 @@ static int sets_fill(struct work *work)
 {
 	size_t n = work->snapshot->n_workloads;
 	struct range *ranges = arena_alloc(work->scratch, (n + 1) * sizeof(*ranges));
-	struct nodeset *ones =
-		arena_alloc(work->scratch, (work->grid.n_node + 1) * sizeof(*ones));
+	struct nodeset *ones = arena_alloc(work->scratch, (work->grid.n_node + 1) * sizeof(*ones));
 	struct plan *plan = work->plan;
 	int r = ranges && ones ? 0 : -ENOMEM;
 
@@ -103,7 +102,8 @@ static uint64_t memory_of(const struct topology *topology, uint32_t node)
 	return bytes ? bytes : UINT64_MAX; /* not told: assume that it does */
 }
 
-/* The node nearest to any of @mems that is not in it; memory-only nodes first, since nobody else calls them local. */
+/* The node nearest to any of @mems that is not in it; memory-only nodes first, since nobody else
+ * calls them local. */
 static uint32_t nearest_node(const struct topology *topology, const struct nodeset *mems)
 {
 	uint32_t best = TOPOLOGY_NONE, best_distance = UINT32_MAX;
@@ -179,8 +179,7 @@ static bool ceiling_binds(const struct work *work, const struct demand *demand)
 		return false;
 	for (uint32_t i = domain->first_pu; i < domain->first_pu + domain->n_pu; i++)
 		n_usable += cpuset_has(demand->ceiling, work->grid.pus[i].pu_os);
-	return n_usable < domain->n_pu &&
-	       work->plan->workloads[demand->workload].n_pu >= n_usable;
+	return n_usable < domain->n_pu && work->plan->workloads[demand->workload].n_pu >= n_usable;
 }
 
 static int limited_by_fill(struct work *work, struct demand *demand)
@@ -219,9 +218,8 @@ static int reason_fill(struct work *work, struct demand *demand)
 						"pool '%s' has no PU that may be used",
 						demand->conf->pool);
 	else
-		workload->reason = arena_strdup(work->plan->arena, demand->reason ?
-									   demand->reason :
-									   "no room is left");
+		workload->reason = arena_strdup(
+			work->plan->arena, demand->reason ? demand->reason : "no room is left");
 	return workload->reason ? 0 : -ENOMEM;
 }
 

@@ -21,7 +21,8 @@ uint32_t cpuset_n_common(const struct cpuset *a, const struct cpuset *b)
 
 /* ---- base set and housekeeping ---- */
 
-/* The planned PUs of one core, of those that are not in @without yet. PUs of a core are neighbours in the topology. */
+/* The planned PUs of one core, of those that are not in @without yet. PUs of a core are neighbours
+ * in the topology. */
 static int core_of(const struct work *work, uint32_t pu_os, const struct cpuset *without,
 		   struct cpuset *ret_cpus)
 {
@@ -43,7 +44,7 @@ static int housekeeping_count(struct work *work, uint32_t n, struct cpuset *set)
 {
 	int r = 0;
 
-	cpuset_foreach(pu_os, &work->plan->cpus) {
+	cpuset_foreach (pu_os, &work->plan->cpus) {
 		cleanup(cpuset_done) struct cpuset core = { 0 };
 
 		if (n == 0 || r < 0)
@@ -56,7 +57,7 @@ static int housekeeping_count(struct work *work, uint32_t n, struct cpuset *set)
 		n -= cpuset_count(&core);
 		r = cpuset_union(set, &core);
 	}
-	cpuset_foreach(pu_os, &work->plan->cpus) {
+	cpuset_foreach (pu_os, &work->plan->cpus) {
 		if (n == 0 || r < 0)
 			break;
 		if (cpuset_has(set, pu_os))
@@ -105,7 +106,8 @@ static bool pool_has(const struct work *work, const struct pool *pool, const str
 	       (nodeset_is_empty(&pool->nodes) || nodeset_has(&pool->nodes, node->node_os));
 }
 
-/* Each pool that names PUs or nodes owns them: a domain of its own. A PU that two pools name is the first one's. @domain_of_pool and
+/* Each pool that names PUs or nodes owns them: a domain of its own. A PU that two pools name is the
+ * first one's. @domain_of_pool and
  * @domain_of_pu are filled. */
 static int domains_make(struct work *work, uint32_t *domain_of_pool, uint32_t *domain_of_pu)
 {
@@ -179,7 +181,8 @@ static int demand_make(struct work *work, size_t i, const uint32_t *quotas, stru
 	struct demand *demand = &work->demands[i];
 
 	if (i > 0 && strcmp(workload[-1].conf->name, workload->conf->name) >= 0)
-		return fault_set(fault, -EINVAL, "workload '%s' comes after '%s', expected names in order",
+		return fault_set(fault, -EINVAL,
+				 "workload '%s' comes after '%s', expected names in order",
 				 workload->conf->name, workload[-1].conf->name);
 	if (workload->limit != LIMIT_NONE && workload->limit >= snapshot->n_limits)
 		return fault_set(fault, -EINVAL, "workload '%s' has limit %u, there are %zu",
@@ -201,9 +204,9 @@ static int demand_make(struct work *work, size_t i, const uint32_t *quotas, stru
 	};
 	if (workload->limit != LIMIT_NONE)
 		demand->quota_mcpu = quotas[workload->limit];
-	work->plan->workloads[i] = (struct plan_workload){
-		.conf = workload->conf, .limit = workload->limit, .quota_mcpu = demand->quota_mcpu
-	};
+	work->plan->workloads[i] = (struct plan_workload){ .conf = workload->conf,
+							   .limit = workload->limit,
+							   .quota_mcpu = demand->quota_mcpu };
 	return 0;
 }
 
@@ -265,7 +268,8 @@ static int demands_make(struct work *work, const uint32_t *domain_of_pool, struc
 	for (size_t i = 0; i < n && r == 0; i++) {
 		r = demand_make(work, i, quotas, fault);
 		if (r == 0 && pool_find(snapshot, snapshot->workloads[i].conf->pool, &pool) < 0)
-			r = fault_set(fault, -EINVAL, "workload '%s' is of pool '%s', which is not there",
+			r = fault_set(fault, -EINVAL,
+				      "workload '%s' is of pool '%s', which is not there",
 				      snapshot->workloads[i].conf->name,
 				      snapshot->workloads[i].conf->pool);
 		if (r == 0)

@@ -1,4 +1,5 @@
-/* Merge sort of indices: stable, so equal keys keep their order and equal input gives equal plans whatever the C library. */
+/* Merge sort of indices: stable, so equal keys keep their order and equal input gives equal plans
+ * whatever the C library. */
 #pragma once
 
 #include <stdbool.h>

@@ -11,7 +11,8 @@
 
 /* ---- JSON ---- */
 
-/* Adds a new reference under @key; what could not be made or added is counted, so that a caller checks once. */
+/* Adds a new reference under @key; what could not be made or added is counted, so that a caller
+ * checks once. */
 static void put(json_t *object, const char *key, json_t *value, unsigned *n_failed)
 {
 	*n_failed += json_object_set_new(object, key, value) < 0;
@@ -22,8 +23,7 @@ static void put_text(json_t *object, const char *key, const char *text, unsigned
 	put(object, key, text ? json_string(text) : NULL, n_failed);
 }
 
-static void put_cpus(json_t *object, const char *key, const struct cpuset *cpus,
-		     unsigned *n_failed)
+static void put_cpus(json_t *object, const char *key, const struct cpuset *cpus, unsigned *n_failed)
 {
 	cleanup(freep) char *text = cpuset_format(cpus);
 
@@ -96,8 +96,8 @@ static json_t *workloads_json(const struct plan *plan)
 	unsigned n_failed = 0;
 
 	for (size_t i = 0; i < plan->n_workloads; i++)
-		n_failed += json_array_append_new(
-				    array, plan_workload_json(&plan->workloads[i])) < 0;
+		n_failed += json_array_append_new(array, plan_workload_json(&plan->workloads[i])) <
+			    0;
 	return n_failed || !array ? NULL : TAKE_PTR(array);
 }
 
@@ -111,9 +111,9 @@ static json_t *unplaced_json(const struct plan *plan)
 
 		if (workload->placed)
 			continue;
-		n_failed += json_array_append_new(
-				    array, json_pack("{s:s, s:s}", "name", workload->conf->name,
-						     "reason", workload->reason)) < 0;
+		n_failed += json_array_append_new(array, json_pack("{s:s, s:s}", "name",
+								   workload->conf->name, "reason",
+								   workload->reason)) < 0;
 	}
 	return n_failed || !array ? NULL : TAKE_PTR(array);
 }
@@ -166,7 +166,8 @@ static int parse_workload(const json_t *json, size_t n, const struct snapshot *s
 
 	if (!name || !cpus)
 		return fault_set(fault, -EINVAL,
-				 "held plan: workload number %zu has no texts 'name' and 'cpus'", n + 1);
+				 "held plan: workload number %zu has no texts 'name' and 'cpus'",
+				 n + 1);
 	i = find_workload(snapshot, name);
 	if (i == SIZE_MAX)
 		return 0; /* gone since then */
@@ -175,8 +176,10 @@ static int parse_workload(const json_t *json, size_t n, const struct snapshot *s
 		return fault_set(fault, -EINVAL, "held plan: workload '%s' comes twice", name);
 	r = cpuset_parse(cpus, &workload->cpus);
 	if (r < 0)
-		return fault_set(fault, r, "held plan: workload '%s' has cpus '%s', expected a list such as '0-3,8'",
-				 name, cpus);
+		return fault_set(
+			fault, r,
+			"held plan: workload '%s' has cpus '%s', expected a list such as '0-3,8'",
+			name, cpus);
 	workload->conf = snapshot->workloads[i].conf;
 	workload->placed = json_is_true(json_object_get(json, "placed")) &&
 			   !cpuset_is_empty(&workload->cpus);
@@ -299,8 +302,9 @@ static void rows_free(struct row *rows, size_t n_rows)
 /* The last column is not padded, so that no line ends in blanks. */
 static int rows_print(FILE *out, const struct row *rows, size_t n_rows)
 {
-	static const char *const heads[N_COLUMNS] = { "NAME",  "ROLE",	"POOL",	 "USE",	    "PUS",
-						      "NODES", "CORES", "QUOTA", "THREADS", "LIMITED BY" };
+	static const char *const heads[N_COLUMNS] = { "NAME",	 "ROLE",      "POOL",  "USE",
+						      "PUS",	 "NODES",     "CORES", "QUOTA",
+						      "THREADS", "LIMITED BY" };
 	int widths[N_COLUMNS];
 
 	for (size_t c = 0; c < N_COLUMNS; c++)

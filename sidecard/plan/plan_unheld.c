@@ -1,13 +1,16 @@
 /* Workloads that are not exclusive run on PUs of their pool that nobody holds.
  *
- * - Max= given: on the node that has so many (all its free PUs, so that the kernel can balance); among several the one with the
- *   least to do; where none has, on the fewest nodes that have. What it had before stays while that node has no more to do than its part.
+ * - Max= given: on the node that has so many (all its free PUs, so that the kernel can balance);
+ * among several the one with the least to do; where none has, on the fewest nodes that have. What
+ * it had before stays while that node has no more to do than its part.
  * - Max= not given: on all free PUs of the pool; Policy=single: of one node; Nodes=: of those.
  * - Policy=spread: on the free PUs of all its nodes.
- * - Control planes share one small set with their like: as large as the largest Max= (or Min=) among them and as all
- *   their minimums together; whole cores where one of them names no Max=. The others may use those PUs too.
+ * - Control planes share one small set with their like: as large as the largest Max= (or Min=)
+ * among them and as all their minimums together; whole cores where one of them names no Max=. The
+ * others may use those PUs too.
  *
- * Free siblings of exclusive data planes come second, housekeeping PUs last: only where the minimum is not met without. */
+ * Free siblings of exclusive data planes come second, housekeeping PUs last: only where the minimum
+ * is not met without. */
 #include <errno.h>
 #include <string.h>
 
@@ -140,7 +143,8 @@ static struct shape *shape_make(struct unheld *unheld, const struct cpuset *cpus
 	return r < 0 ? NULL : shape;
 }
 
-/* The set of these nodes up to a level, within the workload's cpuset; an equal one made lately is used again. */
+/* The set of these nodes up to a level, within the workload's cpuset; an equal one made lately is
+ * used again. */
 static const struct shape *shape_of(struct unheld *unheld, const struct demand *demand,
 				    uint32_t n_chosen, unsigned level)
 {
@@ -193,7 +197,8 @@ static int use_chosen(struct unheld *unheld, struct demand *demand, uint32_t n_c
 
 /* ---- choice of nodes ---- */
 
-/* n_fits[]: PUs that @demand could use of each node. Returns their sum, or for Policy=single the largest. */
+/* n_fits[]: PUs that @demand could use of each node. Returns their sum, or for Policy=single the
+ * largest. */
 static uint32_t fits_fill(struct unheld *unheld, const struct demand *demand, unsigned level)
 {
 	uint32_t n_sum = 0, n_most = 0;
@@ -219,8 +224,8 @@ static uint32_t fits_fill(struct unheld *unheld, const struct demand *demand, un
 /* PUs it can use at once: what it adds to a node's load. */
 static uint32_t load_of(const struct demand *demand)
 {
-	return demand->conf->max_pu != WORKLOAD_MAX_UNSET ? demand->conf->max_pu :
-							    demand->conf->min_pu;
+	return demand->conf->max_pu != WORKLOAD_MAX_UNSET ? demand->conf->max_pu
+							  : demand->conf->min_pu;
 }
 
 static bool lacks_memory(const struct unheld *unheld, const struct demand *demand, uint32_t node)
@@ -249,8 +254,7 @@ static uint32_t least_loaded(const struct unheld *unheld, const struct demand *d
 		}
 		ours = (unheld->nodes[i].n_load + n) * unheld->n_fits[best];
 		theirs = (unheld->nodes[best].n_load + n) * unheld->n_fits[i];
-		if (ours < theirs ||
-		    (ours == theirs && unheld->n_fits[i] > unheld->n_fits[best]))
+		if (ours < theirs || (ours == theirs && unheld->n_fits[i] > unheld->n_fits[best]))
 			best = i;
 	}
 	return best;
@@ -280,8 +284,8 @@ static bool fits_less(const void *context, uint32_t a, uint32_t b)
 {
 	const struct unheld *unheld = context;
 
-	return unheld->n_fits[a] != unheld->n_fits[b] ? unheld->n_fits[a] < unheld->n_fits[b] :
-							a > b;
+	return unheld->n_fits[a] != unheld->n_fits[b] ? unheld->n_fits[a] < unheld->n_fits[b]
+						      : a > b;
 }
 
 /* Several nodes: the roomiest until @n are there. Fills chosen[]; returns how many nodes. */
@@ -328,9 +332,8 @@ static int place(struct unheld *unheld, struct demand *demand, bool before)
 	if (level == N_LEVELS) {
 		bool single = demand->conf->numa_policy == NUMA_SINGLE;
 		const char *smaller = n_room > 0 ? arena_printf(unheld->work->scratch,
-								"; Min=%u would place it",
-								n_room) :
-						   "";
+								"; Min=%u would place it", n_room)
+						 : "";
 
 		demand_refuse(unheld->work, demand,
 			      "needs %u PU%s that nobody holds%s, there %s %u %s%s", n_min,
@@ -377,7 +380,7 @@ static bool control_before(const struct unheld *unheld, const struct cpuset *pre
 
 	if (n < n_least || n > n_most)
 		return false;
-	cpuset_foreach(pu_os, previous) {
+	cpuset_foreach (pu_os, previous) {
 		uint32_t pu = pu_os < grid->n_os ? grid->at_of_os[pu_os] : GRID_NONE;
 
 		if (pu == GRID_NONE || pu < domain->first_pu ||
@@ -387,7 +390,8 @@ static bool control_before(const struct unheld *unheld, const struct cpuset *pre
 	return true;
 }
 
-/* Adds open PUs of a node until there are @n: first from cores that are broken already. @whole: finishes the last core. */
+/* Adds open PUs of a node until there are @n: first from cores that are broken already. @whole:
+ * finishes the last core. */
 static int control_pick(const struct unheld *unheld, uint32_t node, uint32_t n, bool whole,
 			struct cpuset *cpus)
 {
@@ -446,7 +450,8 @@ static struct control control_count(const struct unheld *unheld)
 	return control;
 }
 
-/* The small set of the control planes; none where the free PUs do not hold the largest minimum among them. */
+/* The small set of the control planes; none where the free PUs do not hold the largest minimum
+ * among them. */
 static int control_make(struct unheld *unheld)
 {
 	struct control control = control_count(unheld);
@@ -497,7 +502,8 @@ static int unheld_alloc(struct unheld *unheld)
 	return unheld->nodes && unheld->n_fits && unheld->chosen && unheld->scratch ? 0 : -ENOMEM;
 }
 
-/* Two passes: who stays where it was, then the others, so that a new one does not take the place of an old one. */
+/* Two passes: who stays where it was, then the others, so that a new one does not take the place of
+ * an old one. */
 static int place_all(struct unheld *unheld)
 {
 	struct work *work = unheld->work;

@@ -1,10 +1,11 @@
-/* The planner's desk: the machine cut into domains and arranged node → L3 → core → PU, what each workload wants, and who
- * has what so far. Private to plan/.
+/* The planner's desk: the machine cut into domains and arranged node → L3 → core → PU, what each
+ * workload wants, and who has what so far. Private to plan/.
  *
- * A domain is the PUs of one pool that names PUs or nodes, or those of all pools that name none. Workloads of different
- * domains never compete, so each domain is planned on its own. Every level keeps counts of what is free in it, so that choosing
- * looks at nodes, then at L3 groups, then at cores, and never at all PUs. All is membership: a core is whole where every PU
- * that the machine has online in it is free and in this domain. */
+ * A domain is the PUs of one pool that names PUs or nodes, or those of all pools that name none.
+ * Workloads of different domains never compete, so each domain is planned on its own. Every level
+ * keeps counts of what is free in it, so that choosing looks at nodes, then at L3 groups, then at
+ * cores, and never at all PUs. All is membership: a core is whole where every PU that the machine
+ * has online in it is free and in this domain. */
 #pragma once
 
 #include "plan/plan.h"
@@ -14,31 +15,34 @@
 #define GRID_NONE UINT32_MAX
 
 /* Who has a PU; below these: an index of a workload in the snapshot. */
-#define OWNER_NOBODY       UINT32_MAX
+#define OWNER_NOBODY	   UINT32_MAX
 #define OWNER_HOUSEKEEPING (UINT32_MAX - 1)
-#define OWNER_RESERVED     (UINT32_MAX - 2) /* kept for workloads that are not exclusive */
-#define OWNER_IDLE         (UINT32_MAX - 3) /* sibling of a PU of Smt=one-per-core: nobody may use it */
+#define OWNER_RESERVED	   (UINT32_MAX - 2) /* kept for workloads that are not exclusive */
+#define OWNER_IDLE	   (UINT32_MAX - 3) /* sibling of a PU of Smt=one-per-core: nobody may use it */
 
 /* What is free somewhere. */
 struct room {
 	uint32_t n_free;
 	uint32_t n_whole_core, n_whole_pu; /* cores that are whole, and their PUs */
-	uint32_t n_held;                   /* of the free: held in the previous plan by a workload that has not been placed yet */
+	uint32_t n_held; /* of the free: held in the previous plan by a workload that has not been
+			    placed yet */
 };
 
 struct grid_pu {
 	uint32_t pu_os;
 	uint32_t core;
 	uint32_t owner;
-	uint32_t holder; /* who had it in the previous plan and has not been placed yet; GRID_NONE */
+	uint32_t
+		holder; /* who had it in the previous plan and has not been placed yet; GRID_NONE */
 };
 
 struct grid_core {
 	uint32_t first_pu, n_pu; /* those of this domain */
-	uint32_t n_online;       /* those that the machine has, whoever may use them */
+	uint32_t n_online;	 /* those that the machine has, whoever may use them */
 	uint32_t l3;
 	uint32_t n_free, n_held;
-	uint32_t n_data; /* PUs that exclusive data planes have here: their siblings had better stay quiet */
+	uint32_t n_data; /* PUs that exclusive data planes have here: their siblings had better stay
+			    quiet */
 };
 
 struct grid_l3 {
@@ -51,7 +55,8 @@ struct grid_node {
 	uint32_t first_l3, n_l3;
 	uint32_t topo_idx;
 	uint32_t core_size;   /* PUs of each core; 0 where they differ */
-	uint64_t memory_left; /* not yet spoken for by MemorySize=; UINT64_MAX where the machine does not tell */
+	uint64_t memory_left; /* not yet spoken for by MemorySize=; UINT64_MAX where the machine
+				 does not tell */
 	struct room room;
 };
 
@@ -62,7 +67,7 @@ struct grid_domain {
 	uint32_t core_size; /* PUs of each core; 0 where they differ */
 	uint32_t core_most; /* PUs of the largest core */
 	uint32_t n_housekeeping;
-	struct room room;       /* before anybody was placed */
+	struct room room;	 /* before anybody was placed */
 	uint32_t n_largest_node; /* free PUs of the largest node, before anybody was placed */
 };
 
@@ -80,24 +85,27 @@ struct grid {
 /* What one workload wants and has got. */
 struct demand {
 	const struct workload *conf;
-	const struct cpuset *ceiling;  /* PUs that foreign cpusets leave it; NULL: all */
-	const struct plan_workload *before; /* itself in the previous plan; NULL: it was not there */
+	const struct cpuset *ceiling; /* PUs that foreign cpusets leave it; NULL: all */
+	const struct plan_workload
+		*before;	       /* itself in the previous plan; NULL: it was not there */
 	const struct cpuset *previous; /* its PUs there; NULL: none */
-	uint32_t workload;             /* its index */
+	uint32_t workload;	       /* its index */
 	uint32_t domain;
-	enum workload_smt smt;   /* any where it is not exclusive: nobody's sibling is its business then */
-	uint32_t quota_mcpu;     /* over all ancestors */
+	enum workload_smt
+		smt; /* any where it is not exclusive: nobody's sibling is its business then */
+	uint32_t quota_mcpu;	  /* over all ancestors */
 	uint32_t n_least, n_most; /* PUs, rounded to what Smt= and the machine allow */
-	uint32_t n_target;        /* its share */
+	uint32_t n_target;	  /* its share */
 	uint32_t n_got;
-	uint32_t step;    /* Smt=whole-core on equal cores: PUs of a core; else 1 */
-	uint32_t cost;    /* PUs that one of its PUs takes away: Smt=one-per-core on equal cores: a core's; else 1 */
+	uint32_t step;	  /* Smt=whole-core on equal cores: PUs of a core; else 1 */
+	uint32_t cost;	  /* PUs that one of its PUs takes away: Smt=one-per-core on equal cores: a
+			     core's; else 1 */
 	bool is_sized;	  /* exclusive, and could be placed if it were alone */
 	bool is_admitted; /* its minimum fits by count too */
-	bool is_listed;   /* scratch */
+	bool is_listed;	  /* scratch */
 	/* filled by results_make() */
 	uint32_t first_node, n_node, n_l3, last_core, last_l3;
-	char *reason;     /* why it has nothing; in scratch */
+	char *reason; /* why it has nothing; in scratch */
 };
 
 struct work {
@@ -107,23 +115,24 @@ struct work {
 	struct plan_arena *scratch;
 	struct grid grid;
 	struct demand *demands; /* one a workload, in the snapshot's order */
-	uint32_t *order;        /* demands by domain: n_workloads */
-	uint32_t *first_order;  /* domain d: order[first_order[d]] .. order[first_order[d + 1]] */
+	uint32_t *order;	/* demands by domain: n_workloads */
+	uint32_t *first_order;	/* domain d: order[first_order[d]] .. order[first_order[d + 1]] */
 	uint32_t *sorted, *sort_scratch; /* n_workloads */
 
 	/* of the workload being placed */
-	struct room *rooms;            /* a node of the grid: what is free for it */
-	uint32_t *fits;                /* PUs it could have there */
-	uint32_t *own_nodes, *own_l3s; /* PUs it had there and could have again */
-	uint32_t n_own;                /* the same in all */
+	struct room *rooms;			       /* a node of the grid: what is free for it */
+	uint32_t *fits;				       /* PUs it could have there */
+	uint32_t *own_nodes, *own_l3s;		       /* PUs it had there and could have again */
+	uint32_t n_own;				       /* the same in all */
 	uint32_t *largest, *chosen, *trial, *distance; /* sets of nodes: plan_nodes.c */
-	struct fill_item *items;       /* one a node */
-	uint32_t *core_next;          /* lists of cores by rank */
-	uint32_t *reach;              /* sums of core sizes: n_pu + 1 */
+	struct fill_item *items;		       /* one a node */
+	uint32_t *core_next;			       /* lists of cores by rank */
+	uint32_t *reach;			       /* sums of core sizes: n_pu + 1 */
 
 	uint32_t *picked; /* PUs in the order in which they were given away, for taking them back */
 	uint32_t n_picked;
-	int64_t n_slack; /* PUs of the domain that may stay idle beside data planes without anybody missing them */
+	int64_t n_slack; /* PUs of the domain that may stay idle beside data planes without anybody
+			    missing them */
 	uint32_t n_capacity; /* PUs of the domain that exclusive workloads may have */
 };
 
@@ -162,7 +171,8 @@ uint32_t room_fit(const struct demand *demand, const struct room *room);
 void count_sizes(struct work *work, uint32_t domain);
 /* How many PUs each gets; also keeps PUs for those that are not exclusive. */
 int count_domain(struct work *work, uint32_t domain);
-/* Shares what is left once more among those that could grow: new n_target. True where somebody can. */
+/* Shares what is left once more among those that could grow: new n_target. True where somebody can.
+ */
 int count_again(struct work *work, uint32_t domain, bool *ret_more);
 void demand_refuse(struct work *work, struct demand *demand, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -174,13 +184,16 @@ const char *demand_need_text(const struct work *work, const struct demand *deman
 /* plan_place.c: which PUs. */
 int place_domain(struct work *work, uint32_t domain);
 
-/* plan_nodes.c: which nodes. Returns how many PUs @demand got: 0 (with its reason), or n_least .. @n_target. */
+/* plan_nodes.c: which nodes. Returns how many PUs @demand got: 0 (with its reason), or n_least ..
+ * @n_target. */
 uint32_t nodes_place(struct work *work, struct demand *demand, uint32_t n_target);
-/* Tries again for who got less than its share: on another single node, if one has more room. @n_picked: where the domain's picks begin. */
+/* Tries again for who got less than its share: on another single node, if one has more room.
+ * @n_picked: where the domain's picks begin. */
 void nodes_replace(struct work *work, struct demand *demand, uint32_t n_picked);
 /* Which L3 groups, cores and PUs inside a node, at most @n; returns how many were taken. */
 uint32_t pick_in_node(struct work *work, const struct demand *demand, uint32_t node, uint32_t n);
-/* The most that @demand can have in a node with cores of different sizes, at most @n, whole cores only. */
+/* The most that @demand can have in a node with cores of different sizes, at most @n, whole cores
+ * only. */
 uint32_t pick_reach(struct work *work, const struct demand *demand, uint32_t node, uint32_t n);
 /* L3 groups that it takes to hold @n PUs in a node. */
 uint32_t pick_n_l3(const struct work *work, const struct demand *demand, uint32_t node, uint32_t n);
@@ -190,14 +203,16 @@ void pick_pu(struct work *work, const struct demand *demand, uint32_t pu);
 /* plan_unheld.c: workloads that are not exclusive, once the others have theirs. */
 int unheld_domain(struct work *work, uint32_t domain);
 
-/* plan_setup.c: what the snapshot says, checked and laid out: base set, housekeeping, domains, demands, grid. */
+/* plan_setup.c: what the snapshot says, checked and laid out: base set, housekeeping, domains,
+ * demands, grid. */
 int setup(struct work *work, struct fault *fault);
 /* PUs that an exclusive workload would like to have. */
 uint32_t demand_wanted(const struct work *work, const struct demand *demand);
 /* PUs in both. */
 uint32_t cpuset_n_common(const struct cpuset *a, const struct cpuset *b);
 
-/* plan_keep.c: domains where nothing changed. 1: everything is as it was in the previous plan; 0: it has to be planned; -ENOMEM. */
+/* plan_keep.c: domains where nothing changed. 1: everything is as it was in the previous plan; 0:
+ * it has to be planned; -ENOMEM. */
 int keep_domain(struct work *work, uint32_t domain);
 
 /* plan_result.c: who has what → sets, nodes, memory, limited_by, reasons. */

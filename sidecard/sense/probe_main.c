@@ -51,11 +51,11 @@ static int limit_all(struct fault *fault)
 		int resource;
 		rlim_t value;
 	} limits[] = {
-		{RLIMIT_CPU,     TOPO_LOAD_DEADLINE_MS / 1000},
-		{ RLIMIT_CORE,   0				 },
-		{ RLIMIT_NOFILE, 64			    },
-#if !defined(__SANITIZE_ADDRESS__)  /* which reserves terabytes of addresses */
-		{ RLIMIT_AS,     ADDRESS_SPACE_BYTES	 },
+		{ RLIMIT_CPU, TOPO_LOAD_DEADLINE_MS / 1000 },
+		{ RLIMIT_CORE, 0 },
+		{ RLIMIT_NOFILE, 64 },
+#if !defined(__SANITIZE_ADDRESS__) /* which reserves terabytes of addresses */
+		{ RLIMIT_AS, ADDRESS_SPACE_BYTES },
 #endif
 	};
 

@@ -219,9 +219,9 @@ static int listen_to(struct run *run, int64_t deadline_ms)
 	for (;;) {
 		bool talks = run->answer.fd >= 0 || run->complaint.fd >= 0;
 		struct pollfd fds[] = {
-			{.fd = run->answer.fd,		.events = POLLIN},
-			{ .fd = run->complaint.fd,	   .events = POLLIN},
-			{ .fd = talks ? -1 : run->pidfd, .events = POLLIN},
+			{ .fd = run->answer.fd, .events = POLLIN },
+			{ .fd = run->complaint.fd, .events = POLLIN },
+			{ .fd = talks ? -1 : run->pidfd, .events = POLLIN },
 		};
 		int64_t left_ms = deadline_ms - now_ms();
 		int r = left_ms > 0 ? poll(fds, N_ELEMENTS(fds), (int)left_ms) : 0;
@@ -291,8 +291,8 @@ static int finish(const struct helper_call *call, struct run *run, int r, struct
 int helper_run(const struct helper_call *call, char **ret_answer, struct fault *fault)
 {
 	cleanup(run_done) struct run run = {
-		.answer = {.fd = -1,  .n_max = call->n_answer_max},
-		.complaint = { .fd = -1, .n_max = N_COMPLAINT_MAX	  },
+		.answer = { .fd = -1, .n_max = call->n_answer_max },
+		.complaint = { .fd = -1, .n_max = N_COMPLAINT_MAX },
 		.pidfd = -1,
 	};
 	int64_t deadline_ms = now_ms() + call->deadline_ms;

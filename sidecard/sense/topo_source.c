@@ -22,12 +22,12 @@ int topo_read_init(struct fault *fault)
 	static const struct {
 		const char *name, *value;
 	} settings[] = {
-	/* No plugin: they are shared objects for graphics and I/O, which take 100 ms to
-	 * load and may hang; and the built-in XML reader is the smaller one. */
-		{"HWLOC_PLUGINS_PATH", "/nonexistent"},
-		{ "HWLOC_LIBXML",	  "0"	      },
- /* A machine with broken tables is reported to its maker, not to our caller. */
-		{ "HWLOC_HIDE_ERRORS", "2"	   },
+		/* No plugin: they are shared objects for graphics and I/O, which take 100 ms to
+		 * load and may hang; and the built-in XML reader is the smaller one. */
+		{ "HWLOC_PLUGINS_PATH", "/nonexistent" },
+		{ "HWLOC_LIBXML", "0" },
+		/* A machine with broken tables is reported to its maker, not to our caller. */
+		{ "HWLOC_HIDE_ERRORS", "2" },
 	};
 
 	if (clearenv() != 0)

@@ -35,12 +35,12 @@ static const struct {
 	char type;
 	bool of_unit; /* of the interface that all units share, not of the unit type's own */
 } properties[N_PROPERTIES] = {
-	[PROPERTY_LOAD_STATE] = {"LoadState",	       's', true },
-	[PROPERTY_TRANSIENT] = { "Transient",	      'b', true },
-	[PROPERTY_SLICE] = { "Slice",	      's', false},
-	[PROPERTY_CONTROL_GROUP] = { "ControlGroup",	     's', false},
-	[PROPERTY_QUOTA] = { "CPUQuotaPerSecUSec", 't', false},
-	[PROPERTY_WEIGHT] = { "CPUWeight",	   't', false},
+	[PROPERTY_LOAD_STATE] = { "LoadState", 's', true },
+	[PROPERTY_TRANSIENT] = { "Transient", 'b', true },
+	[PROPERTY_SLICE] = { "Slice", 's', false },
+	[PROPERTY_CONTROL_GROUP] = { "ControlGroup", 's', false },
+	[PROPERTY_QUOTA] = { "CPUQuotaPerSecUSec", 't', false },
+	[PROPERTY_WEIGHT] = { "CPUWeight", 't', false },
 };
 
 struct record;
@@ -232,12 +232,9 @@ static const char *type_interface(const char *name)
 	static const struct {
 		const char *suffix, *interface;
 	} types[] = {
-		{".service", DESTINATION ".Service"},
-		{ ".scope",  DESTINATION ".Scope"	 },
-		{ ".slice",  DESTINATION ".Slice"	 },
-		{ ".socket", DESTINATION ".Socket" },
-		{ ".mount",  DESTINATION ".Mount"	 },
-		{ ".swap",   DESTINATION ".Swap"   },
+		{ ".service", DESTINATION ".Service" }, { ".scope", DESTINATION ".Scope" },
+		{ ".slice", DESTINATION ".Slice" },	{ ".socket", DESTINATION ".Socket" },
+		{ ".mount", DESTINATION ".Mount" },	{ ".swap", DESTINATION ".Swap" },
 	};
 	const char *dot = strrchr(name, '.');
 
@@ -560,9 +557,9 @@ static int match_signals(struct units *units)
 		const char *member;
 		sd_bus_message_handler_t handler;
 	} signals[] = {
-		{"Reloading",    on_reloading   },
-		{ "UnitRemoved", on_unit_removed},
-		{ "UnitNew",     on_unit_new	 },
+		{ "Reloading", on_reloading },
+		{ "UnitRemoved", on_unit_removed },
+		{ "UnitNew", on_unit_new },
 	};
 	size_t n = 0;
 	int r;

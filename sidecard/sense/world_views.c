@@ -147,12 +147,10 @@ static int add_node(struct world *world, struct entries *entries, struct node *n
 	struct entry *entry = &entries->items[entries->n_items];
 	char unit[UNIT_NAME_SIZE];
 
-	*entry = (struct entry){
-		.place = {.kind = kind_of(world, node),
-			   .workload = node->claim,
-			   .cgroup_id = node->dir_fd >= 0 ? node->inode : 0},
-		.node = node
-	};
+	*entry = (struct entry){ .place = { .kind = kind_of(world, node),
+					    .workload = node->claim,
+					    .cgroup_id = node->dir_fd >= 0 ? node->inode : 0 },
+				 .node = node };
 	entries->n_items++;
 	entry->place.cgroup = strdup(node->dir_fd >= 0 ? node->path : "");
 	if (entry->place.kind == PLACE_UNIT && unit_of_directory(node->path, unit))
@@ -166,14 +164,12 @@ static int add_process(struct entries *entries, const struct process *process)
 {
 	struct entry *entry = &entries->items[entries->n_items];
 
-	*entry = (struct entry){
-		.place = {.kind = PLACE_PROCESS,
-			   .workload = process->workload,
-			   .cgroup_id = process->node ? process->node->inode : 0,
-			   .pid = process->pid,
-			   .start_time = process->start_time},
-		.node = process->node
-	};
+	*entry = (struct entry){ .place = { .kind = PLACE_PROCESS,
+					    .workload = process->workload,
+					    .cgroup_id = process->node ? process->node->inode : 0,
+					    .pid = process->pid,
+					    .start_time = process->start_time },
+				 .node = process->node };
 	entries->n_items++;
 	entry->place.cgroup = strdup(process->cgroup);
 	return entry->place.cgroup ? 0 : -ENOMEM;

@@ -1,5 +1,6 @@
-/* The real daemon against a tmpfs tree of ordinary files that stands in for cgroupfs: how long a quota write takes to be visible in the live page (beside a bare
- * inotify reader woken by the same kind of write, in turns, in the same run), how long the start takes, what it costs when idle.
+/* The real daemon against a tmpfs tree of ordinary files that stands in for cgroupfs: how long a
+ * quota write takes to be visible in the live page (beside a bare inotify reader woken by the same
+ * kind of write, in turns, in the same run), how long the start takes, what it costs when idle.
  *
  * usage: daemon SIDECARD [N_WORKLOADS [N_EVENTS [IDLE_S [N_PU]]]] */
 #include <errno.h>
@@ -25,8 +26,8 @@ struct bench {
 	unsigned n_workloads, n_events, idle_s, n_pu;
 	char root[64];
 	pid_t daemon, reader;
-	uint32_t *woken;       /* shared with the bare reader: events it saw */
-	int floor_fd;          /* the file that wakes the bare reader */
+	uint32_t *woken; /* shared with the bare reader: events it saw */
+	int floor_fd;	 /* the file that wakes the bare reader */
 };
 
 static uint64_t now_ns(void)
@@ -128,15 +129,16 @@ static void start_daemon(struct bench *bench)
 	snprintf(conf, sizeof(conf), "%s/conf", bench->root);
 	snprintf(run, sizeof(run), "%s/run", bench->root);
 	snprintf(tree, sizeof(tree), "%s/tree", bench->root);
-	snprintf(machine, sizeof(machine), "synthetic:pack:4 [numa] l3:%u core:4 pu:2", bench->n_pu / 32);
+	snprintf(machine, sizeof(machine), "synthetic:pack:4 [numa] l3:%u core:4 pu:2",
+		 bench->n_pu / 32);
 	bench->daemon = fork();
 	if (bench->daemon < 0)
 		die("fork");
 	if (bench->daemon == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		execl(bench->program, bench->program, "--no-bus", "--dry-run", "--log-level", "err",
-		      "--conf", conf, "--runtime-dir", run, "--cgroup-root", tree, "--machine", machine,
-		      (char *)NULL);
+		      "--conf", conf, "--runtime-dir", run, "--cgroup-root", tree, "--machine",
+		      machine, (char *)NULL);
 		die(bench->program);
 	}
 }
@@ -214,7 +216,8 @@ static void report(const char *what, uint64_t *times_ns, uint64_t *floors_ns, un
 	p99 = (double)times_ns[n * 99 / 100] / 1000;
 	floor50 = (double)floors_ns[n / 2] / 1000;
 	floor99 = (double)floors_ns[n * 99 / 100] / 1000;
-	printf("%-34s p50 %8.1f us (floor %6.1f, ratio %5.2f)   p99 %8.1f us (floor %6.1f, ratio %5.2f)   worst %.1f us\n",
+	printf("%-34s p50 %8.1f us (floor %6.1f, ratio %5.2f)   p99 %8.1f us (floor %6.1f, ratio "
+	       "%5.2f)   worst %.1f us\n",
 	       what, p50, floor50, p50 / floor50, p99, floor99, p99 / floor99,
 	       (double)times_ns[n - 1] / 1000);
 }
@@ -232,7 +235,8 @@ static void measure_changes(struct bench *bench, const char *group, const char *
 	if (fd < 0 || !times || !floors)
 		die(path);
 	for (unsigned i = 0; i < bench->n_events; i++) {
-		/* In turns, so that whatever disturbs the machine disturbs both. Every value differs from the one before, or nothing would be published. */
+		/* In turns, so that whatever disturbs the machine disturbs both. Every value
+		 * differs from the one before, or nothing would be published. */
 		floors[i] = time_change(bench->floor_fd, bench->woken, i);
 		times[i] = time_change(fd, &page->sequence, i);
 	}
@@ -277,7 +281,8 @@ int main(int argc, char **argv)
 	start_daemon(&bench);
 	sidecard_close(wait_page(&bench, 0));
 	printf("%u workloads, %u PUs, %u events\n", bench.n_workloads, bench.n_pu, bench.n_events);
-	printf("%-34s %.1f ms\n", "start to first publication", (double)(now_ns() - start_ns) / 1e6);
+	printf("%-34s %.1f ms\n", "start to first publication",
+	       (double)(now_ns() - start_ns) / 1e6);
 	sidecard_close(wait_page(&bench, bench.n_workloads - 1));
 	printf("%-34s %.1f ms\n", "start to last page", (double)(now_ns() - start_ns) / 1e6);
 	start_reader(&bench);
@@ -293,7 +298,8 @@ int main(int argc, char **argv)
 	nanosleep(&idle, NULL);
 	printf("%-34s %" PRIu64 " in %u s\n", "wakeups when idle",
 	       status_number(bench.daemon, "voluntary_ctxt_switches:") - wakeups, bench.idle_s);
-	printf("%-34s %.2f MiB\n", "resident", (double)status_number(bench.daemon, "VmRSS:") / 1024);
+	printf("%-34s %.2f MiB\n", "resident",
+	       (double)status_number(bench.daemon, "VmRSS:") / 1024);
 	kill(bench.daemon, SIGTERM);
 	kill(bench.reader, SIGKILL);
 	while (wait(NULL) > 0)

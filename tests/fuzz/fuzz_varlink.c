@@ -64,16 +64,14 @@ static void world_open(struct world *world)
 {
 	static const char *const names[] = { "agent", "proxy" };
 
-	*world = (struct world){
-		.generations = {3, 5}
-	};
+	*world = (struct world){ .generations = { 3, 5 } };
 	for (size_t i = 0; i < 2; i++) {
 		struct workload *conf = workload_new(names[i]);
 
 		must(conf != NULL);
-		world->workloads[i] = (struct plan_workload){
-			.conf = conf, .placed = true, .parallelism = {1, 2, 2}
-		};
+		world->workloads[i] = (struct plan_workload){ .conf = conf,
+							      .placed = true,
+							      .parallelism = { 1, 2, 2 } };
 	}
 	world->plan = (struct plan){ .workloads = world->workloads, .n_workloads = 2 };
 	world->view = (struct publish_view){ .plan = &world->plan,
@@ -81,8 +79,8 @@ static void world_open(struct world *world)
 					     .generations = world->generations };
 	world->current = &world->view;
 	world->sockets = (struct sockets){
-		.handler = {&world->connection.peer, on_register, on_heartbeat, on_heartbeat,
-			     on_reload, on_explain},
+		.handler = { &world->connection.peer, on_register, on_heartbeat, on_heartbeat,
+			     on_reload, on_explain },
 		.view = &world->current,
 		.runtime_dir = (char *)"/run/sidecard",
 	};

@@ -29,13 +29,13 @@ static void draws(void **state)
 		bool has_colour;
 		const char *picture;
 	} rows[] = {
-		{"the smallest",			  "synthetic:package:1 core:1 pu:1",  &nobody, false,
+		{ "the smallest", "synthetic:package:1 core:1 pu:1", &nobody, false,
 		  "1 PU, 1 core, 1 L3, 1 package, 1 NUMA node\n\n"
 		  "package 0\n"
 		  "  node 0       1.0 GiB\n"
-		  "    L3 0   [0]\n"						},
+		  "    L3 0   [0]\n" },
 		{ "owners have letters, whole cores one",
-		  "synthetic:package:2 numa:1 l3:1 core:2 pu:2",				 &some,	false,
+		  "synthetic:package:2 numa:1 l3:1 core:2 pu:2", &some, false,
 		  "8 PUs, 4 cores, 2 L3, 2 packages, 2 NUMA nodes\n"
 		  "distances are to nodes 0 1\n\n"
 		  "package 0\n"
@@ -44,22 +44,23 @@ static void draws(void **state)
 		  "package 1\n"
 		  "  node 1       1.0 GiB   distances 20 10\n"
 		  "    L3 1   [4,5b] [6,7]\n"
-		  "owners  a envoy (4)  b agent (1)\n"			       },
-		{ "colour for a terminal",		   "synthetic:package:1 core:3 pu:2",  &some,   true,
+		  "owners  a envoy (4)  b agent (1)\n" },
+		{ "colour for a terminal", "synthetic:package:1 core:3 pu:2", &some, true,
 		  "6 PUs, 3 cores, 1 L3, 1 package, 1 NUMA node\n\n"
 		  "package 0\n"
 		  "  node 0       1.0 GiB\n"
 		  "    L3 0   \x1b[31m[0,1]a\x1b[0m \x1b[31m[2,3]a\x1b[0m [4,5b]\n"
-		  "owners \x1b[31m a envoy (4)\x1b[0m \x1b[32m b agent (1)\x1b[0m\n"},
+		  "owners \x1b[31m a envoy (4)\x1b[0m \x1b[32m b agent (1)\x1b[0m\n" },
 		{ "no memory known, memory-only nodes",
-		  "synthetic:package:1 [numa(memory=512MiB)] [numa(memory=1024)] core:2 pu:1", &nobody, false,
+		  "synthetic:package:1 [numa(memory=512MiB)] [numa(memory=1024)] core:2 pu:1",
+		  &nobody, false,
 		  "2 PUs, 2 cores, 1 L3, 1 package, 2 NUMA nodes\n"
 		  "distances are to nodes 0 1\n\n"
 		  "package 0\n"
 		  "  node 0       512 MiB   distances 10 20\n"
 		  "    L3 0   [0] [1]\n"
 		  "memory only\n"
-		  "  node 1         0 MiB   distances 20 10\n"		       },
+		  "  node 1         0 MiB   distances 20 10\n" },
 	};
 
 	(void)state;

@@ -64,7 +64,8 @@ static void machine_make(struct life *life)
 		core += n_here > 0;
 	}
 	topology->n_pu = n;
-	/* Dense indices are below the number of PUs; a machine with L3 groups that are all offline gets one L3 a core. */
+	/* Dense indices are below the number of PUs; a machine with L3 groups that are all offline
+	 * gets one L3 a core. */
 	for (uint32_t i = 0; i < n; i++)
 		if (n_node * n_l3 > n)
 			topology->pus[i].l3 = topology->pus[i].core;
@@ -73,8 +74,9 @@ static void machine_make(struct life *life)
 
 		topology->distances = calloc(n_nodes * n_nodes, sizeof(uint32_t));
 		for (uint32_t i = 0; i < n_nodes * n_nodes; i++)
-			topology->distances[i] = i % (n_nodes + 1) == 0 ? TOPOLOGY_LOCAL :
-									  random_between(seed, 11, 40);
+			topology->distances[i] = i % (n_nodes + 1) == 0
+							 ? TOPOLOGY_LOCAL
+							 : random_between(seed, 11, 40);
 	}
 	if (topology_finish(topology, &fault) < 0)
 		life_fail(life, "%s", fault.text);
@@ -124,14 +126,14 @@ static void workload_random(struct life *life, uint32_t slot)
 	conf->priority = random_once_in(seed, 3) ? random_below(seed, 300) : 100;
 	conf->smt = random_once_in(seed, 2) ? (enum workload_smt)random_below(seed, 3) : SMT_ANY;
 	conf->rounding = (enum workload_rounding)random_below(seed, 4);
-	conf->numa_policy = random_once_in(seed, 2) ? (enum numa_policy)random_below(seed, 3) :
-						      NUMA_PREFER;
+	conf->numa_policy = random_once_in(seed, 2) ? (enum numa_policy)random_below(seed, 3)
+						    : NUMA_PREFER;
 	if (random_once_in(seed, 6))
 		for (unsigned i = 0; i < 2; i++)
-			nodeset_add(&conf->nodes,
-				    life->topology
-					    ->nodes[random_below(seed, life->topology->n_node)]
-					    .node_os);
+			nodeset_add(
+				&conf->nodes,
+				life->topology->nodes[random_below(seed, life->topology->n_node)]
+					.node_os);
 	if (random_once_in(seed, 5))
 		conf->memory_size_bytes = random_between(seed, 1, 120);
 	free(conf->pool);
@@ -151,8 +153,8 @@ static uint32_t quota_random(struct life *life)
 
 	if (random_once_in(seed, 2))
 		return QUOTA_UNLIMITED_MCPU;
-	return random_once_in(seed, 2) ? random_between(seed, 1, 12) * 1000 :
-					 random_between(seed, 1, 9999);
+	return random_once_in(seed, 2) ? random_between(seed, 1, 12) * 1000
+				       : random_between(seed, 1, 9999);
 }
 
 static void limits_make(struct life *life)
@@ -160,9 +162,9 @@ static void limits_make(struct life *life)
 	for (uint32_t i = 0; i < LIFE_N_LIMIT; i++) {
 		snprintf(life->paths[i], sizeof(life->paths[i]), "/l%u", i);
 		life->limits[i] = (struct limit){
-			.parent = i == 0 || random_once_in(&life->seed, 4) ?
-					  LIMIT_NONE :
-					  random_below(&life->seed, i),
+			.parent = i == 0 || random_once_in(&life->seed, 4)
+					  ? LIMIT_NONE
+					  : random_below(&life->seed, i),
 			.quota_mcpu = quota_random(life),
 			.weight = 100,
 			.path = life->paths[i],

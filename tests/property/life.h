@@ -1,4 +1,5 @@
-/* A random machine with workloads that come, change and go, and what must hold for every plan of it. */
+/* A random machine with workloads that come, change and go, and what must hold for every plan of
+ * it. */
 #pragma once
 
 #include <setjmp.h>
@@ -12,9 +13,9 @@
 #include "property/random.h"
 
 #define LIFE_N_WORKLOAD 24
-#define LIFE_N_LIMIT    8
-#define LIFE_N_POOL     3
-#define LIFE_N_GRAVE    64
+#define LIFE_N_LIMIT	8
+#define LIFE_N_POOL	3
+#define LIFE_N_GRAVE	64
 
 struct life {
 	uint64_t seed, first_seed;
@@ -50,7 +51,8 @@ void life_bury(struct life *life);
 /* Each ends the test with the seed and the step where something does not hold. */
 void check_places(const struct life *life, const struct plan *plan);
 void check_quotas(const struct life *life, const struct plan *plan);
-void check_same(const struct life *life, const struct plan *a, const struct plan *b, const char *what);
+void check_same(const struct life *life, const struct plan *a, const struct plan *b,
+		const char *what);
 void check_steps(const struct life *life, const struct plan *before, const struct plan *after);
 
 void life_fail(const struct life *life, const char *format, ...)

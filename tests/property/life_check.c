@@ -1,4 +1,5 @@
-/* What must hold for every plan, worked out from the snapshot alone and without any of the planner's own structures. */
+/* What must hold for every plan, worked out from the snapshot alone and without any of the
+ * planner's own structures. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,9 +44,9 @@ static int pool_of(const struct view *view, const struct workload *conf)
 		const struct pool *pool = view->snapshot->pools[p];
 
 		if (strcmp(pool->name, conf->pool) == 0)
-			return cpuset_is_empty(&pool->cpus) && nodeset_is_empty(&pool->nodes) ?
-				       -1 :
-				       (int)p;
+			return cpuset_is_empty(&pool->cpus) && nodeset_is_empty(&pool->nodes)
+				       ? -1
+				       : (int)p;
 	}
 	life_fail(view->life, "no pool '%s'", conf->pool);
 }
@@ -79,15 +80,17 @@ static void check_facts(const struct view *view, size_t w)
 		life_fail(view->life, "workload %zu is another one", w);
 	if (workload->placed != !cpuset_is_empty(&workload->cpus) ||
 	    workload->placed != (workload->reason == NULL))
-		life_fail(view->life, "%s: placed, but without PUs or with a reason, or the reverse",
+		life_fail(view->life,
+			  "%s: placed, but without PUs or with a reason, or the reverse",
 			  workload->conf->name);
 	topology_nodes_of(view->topology, &workload->cpus, &nodes);
 	if (cpuset_count(&workload->cpus) != workload->n_pu ||
 	    topology_n_core_of(view->topology, &workload->cpus) != workload->n_core ||
 	    !nodeset_equal(&nodes, &workload->nodes) ||
 	    !nodeset_is_subset(&workload->nodes, &workload->mems))
-		life_fail(view->life, "%s: counts or nodes do not fit its PUs", workload->conf->name);
-	cpuset_foreach(pu_os, &workload->cpus)
+		life_fail(view->life, "%s: counts or nodes do not fit its PUs",
+			  workload->conf->name);
+	cpuset_foreach (pu_os, &workload->cpus)
 		if (!may_use(view, w, topology_pu_idx(view->topology, pu_os)))
 			life_fail(view->life, "%s has PU %u, which it may not use",
 				  workload->conf->name, pu_os);
@@ -101,7 +104,8 @@ static void own_pu(struct view *view, size_t w, uint32_t i)
 	const struct cpuset *cpus = &view->plan->workloads[w].cpus;
 
 	if (view->owner[i] != NOBODY)
-		life_fail(view->life, "PU %u has two owners, %s and %s", view->topology->pus[i].pu_os,
+		life_fail(view->life, "PU %u has two owners, %s and %s",
+			  view->topology->pus[i].pu_os,
 			  view->plan->workloads[view->owner[i]].conf->name, conf->name);
 	view->owner[i] = (uint32_t)w;
 	if (is_housekeeping(view, i))
@@ -177,7 +181,8 @@ static void check_one_node(const struct view *view, size_t w)
 	}
 }
 
-/* Who is not placed though what is free would do, even with every minimum of those that are not exclusive beside it. */
+/* Who is not placed though what is free would do, even with every minimum of those that are not
+ * exclusive beside it. */
 static void check_unplaced(const struct view *view, size_t w)
 {
 	const struct workload *conf = view->plan->workloads[w].conf;
@@ -196,7 +201,7 @@ static void check_unplaced(const struct view *view, size_t w)
 /* PUs of those that are not exclusive are nobody's, and nobody's idle sibling. */
 static void check_unheld(const struct view *view, size_t w)
 {
-	cpuset_foreach(pu_os, &view->plan->workloads[w].cpus) {
+	cpuset_foreach (pu_os, &view->plan->workloads[w].cpus) {
 		uint32_t i = topology_pu_idx(view->topology, pu_os);
 
 		if (view->owner[i] != NOBODY || view->idle[i])
@@ -268,8 +273,8 @@ static void check_limit(const struct life *life, const struct plan *plan, uint32
 		life_fail(life, "below %s (%u) floors sum up to %u", snapshot->limits[limit].path,
 			  quota, n_floor);
 	if (n_advised > n && n_advised > quota_ceil_pu(quota))
-		life_fail(life, "below %s (%u) %u threads are advised", snapshot->limits[limit].path,
-			  quota, n_advised);
+		life_fail(life, "below %s (%u) %u threads are advised",
+			  snapshot->limits[limit].path, quota, n_advised);
 }
 
 void check_quotas(const struct life *life, const struct plan *plan)
@@ -277,29 +282,31 @@ void check_quotas(const struct life *life, const struct plan *plan)
 	for (size_t w = 0; w < plan->n_workloads; w++) {
 		const struct plan_workload *workload = &plan->workloads[w];
 		const struct parallelism *parallelism = &workload->parallelism;
-		uint32_t n_cap = workload->placed && workload->n_pu < workload->conf->max_pu ?
-					 workload->n_pu :
-					 workload->conf->max_pu;
+		uint32_t n_cap = workload->placed && workload->n_pu < workload->conf->max_pu
+					 ? workload->n_pu
+					 : workload->conf->max_pu;
 
 		if (!workload->placed)
 			n_cap = 1;
 		if (parallelism->floor < 1 || parallelism->advised < parallelism->floor ||
 		    parallelism->ceil < parallelism->advised || parallelism->ceil > n_cap)
-			life_fail(life, "%s: parallelism %u, %u, %u on %u PUs", workload->conf->name,
-				  parallelism->floor, parallelism->advised, parallelism->ceil,
-				  workload->n_pu);
+			life_fail(life, "%s: parallelism %u, %u, %u on %u PUs",
+				  workload->conf->name, parallelism->floor, parallelism->advised,
+				  parallelism->ceil, workload->n_pu);
 		/* One thousandth is forgiven: 3.999 of 4 is no limit. */
 		if (workload->share_mcpu + 1ull != n_cap * 1000 &&
 		    (workload->limited_by == LIMITED_BY_QUOTA) !=
 			    (workload->share_mcpu < n_cap * 1000))
-			life_fail(life, "%s: share %u of %u PUs, limited by %d", workload->conf->name,
-				  workload->share_mcpu, n_cap, workload->limited_by);
+			life_fail(life, "%s: share %u of %u PUs, limited by %d",
+				  workload->conf->name, workload->share_mcpu, n_cap,
+				  workload->limited_by);
 	}
 	for (uint32_t limit = 0; limit < life->snapshot.n_limits; limit++)
 		check_limit(life, plan, limit);
 }
 
-void check_same(const struct life *life, const struct plan *a, const struct plan *b, const char *what)
+void check_same(const struct life *life, const struct plan *a, const struct plan *b,
+		const char *what)
 {
 	for (size_t w = 0; w < a->n_workloads; w++) {
 		cleanup(freep) char *ours = cpuset_format(&a->workloads[w].cpus);
@@ -356,12 +363,13 @@ static const struct cpuset *target_of(const struct stage *stage, size_t i)
 {
 	uint32_t w = stage->places[i].workload;
 
-	return w != PLACE_NOBODY && stage->after->workloads[w].placed ?
-		       &stage->after->workloads[w].cpus :
-		       &stage->system;
+	return w != PLACE_NOBODY && stage->after->workloads[w].placed
+		       ? &stage->after->workloads[w].cpus
+		       : &stage->system;
 }
 
-/* No step may bring two exclusive workloads together that were apart, elsewhere than where they wait. */
+/* No step may bring two exclusive workloads together that were apart, elsewhere than where they
+ * wait. */
 static void play(struct stage *stage, const struct step *step)
 {
 	size_t at = (size_t)(step->place - stage->places);
@@ -381,7 +389,8 @@ static void play(struct stage *stage, const struct step *step)
 		cpuset_copy(&both, &step->cpus);
 		cpuset_intersect(&both, &stage->now[i]);
 		/* Once all have narrowed, only what is exclusive from now on counts. */
-		cpuset_subtract(&both, step->phase == STEP_WIDEN ? &stage->system : &stage->parking);
+		cpuset_subtract(&both,
+				step->phase == STEP_WIDEN ? &stage->system : &stage->parking);
 		if (!cpuset_is_empty(&both))
 			life_fail(stage->life, "a step of %s runs into %s", place_name(stage, at),
 				  place_name(stage, i));
@@ -409,9 +418,10 @@ static void stage_fill(struct stage *stage, const struct plan *before)
 			before ? plan_find(before, stage->after->workloads[w].conf->name) : NULL;
 
 		for (unsigned k = 0; k < 2; k++) {
-			stage->places[stage->n] = (struct place){
-				.kind = k ? PLACE_PROCESS : PLACE_UNIT, .workload = w, .cgroup_id = 1
-			};
+			stage->places[stage->n] = (struct place){ .kind = k ? PLACE_PROCESS
+									    : PLACE_UNIT,
+								  .workload = w,
+								  .cgroup_id = 1 };
 			if (old && old->placed)
 				cpuset_copy(&stage->held[stage->n], &old->cpus);
 			cpuset_copy(&stage->now[stage->n], &stage->held[stage->n]);
@@ -442,7 +452,8 @@ void check_steps(const struct life *life, const struct plan *before, const struc
 	cpuset_subtract(&stage.system, &after->exclusive);
 	stage_fill(&stage, before);
 	parking_fill(&stage);
-	/* On a machine that is full to the last PU two workloads cannot change places without meeting. */
+	/* On a machine that is full to the last PU two workloads cannot change places without
+	 * meeting. */
 	parking = !cpuset_is_empty(&stage.parking);
 	if (plan_diff(after, stage.places, stage.n, stage.held, &steps) < 0)
 		life_fail(life, "no memory");

@@ -1,5 +1,5 @@
-/* Random lives of random machines: after every transition all that a plan promises is checked. The first argument is how many transitions,
- * the second a seed to see one life again. */
+/* Random lives of random machines: after every transition all that a plan promises is checked. The
+ * first argument is how many transitions, the second a seed to see one life again. */
 #include "property/life.h"
 
 #include <stdio.h>
@@ -50,7 +50,8 @@ static void check_limit_order(struct life *life, const struct plan *previous,
 		uint32_t i = random_below(&life->seed, LIFE_N_LIMIT);
 		uint32_t parent = life->limits[i].parent;
 
-		if (new_of[i] != LIMIT_NONE || (parent != LIMIT_NONE && new_of[parent] == LIMIT_NONE))
+		if (new_of[i] != LIMIT_NONE ||
+		    (parent != LIMIT_NONE && new_of[parent] == LIMIT_NONE))
 			continue;
 		limits[n] = life->limits[i];
 		limits[n].parent = parent == LIMIT_NONE ? LIMIT_NONE : new_of[parent];

@@ -1,4 +1,5 @@
-/* Machines, workloads and limits in a few words, for tests of the planner. A spec of a test's own making that is wrong ends the test. */
+/* Machines, workloads and limits in a few words, for tests of the planner. A spec of a test's own
+ * making that is wrong ends the test. */
 #pragma once
 
 #include <setjmp.h>
@@ -33,7 +34,8 @@ struct fixture {
 /* How many of each, each inside the one before. */
 struct shape_of_machine {
 	uint32_t n_package, n_node, n_l3, n_core, n_pu;
-	bool siblings_apart; /* PU n and its sibling n + number of cores, as Linux numbers most machines; else neighbours */
+	bool siblings_apart;   /* PU n and its sibling n + number of cores, as Linux numbers most
+				  machines; else neighbours */
 	uint64_t memory_bytes; /* of a node */
 };
 
@@ -72,7 +74,8 @@ static inline struct topology *fixture_machine(const struct shape_of_machine *sh
 	return topology;
 }
 
-/* "P/N/L/C/T": packages, nodes, L3 groups, cores, PUs; a final "a": siblings apart. Anything longer is a topology as text. */
+/* "P/N/L/C/T": packages, nodes, L3 groups, cores, PUs; a final "a": siblings apart. Anything longer
+ * is a topology as text. */
 static inline void fixture_open(struct fixture *fixture, const char *machine)
 {
 	struct shape_of_machine shape = { 0 };
@@ -239,7 +242,8 @@ static inline void fixture_key(struct fixture *fixture, size_t n, const char *ke
 	}
 }
 
-/* "NAME WORD... KEY=VALUE...": words as above; min, max, weight, prio, limit, size, nodes, cpuset, pool. In the order of names. */
+/* "NAME WORD... KEY=VALUE...": words as above; min, max, weight, prio, limit, size, nodes, cpuset,
+ * pool. In the order of names. */
 static inline void fixture_add(struct fixture *fixture, const char *spec)
 {
 	size_t n = fixture->snapshot.n_workloads;

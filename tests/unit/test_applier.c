@@ -252,8 +252,8 @@ static void start_says_why_not(void **state)
 		const char *path;
 		int error;
 	} rows[] = {
-		{"/nonexistent/sidecard-apply", -ENOENT},
-		{ "/",			  -EACCES},
+		{ "/nonexistent/sidecard-apply", -ENOENT },
+		{ "/", -EACCES },
 	};
 
 	(void)state;

@@ -86,19 +86,19 @@ static void failed_narrow_holds_back(void **state)
 		const char *winner_wanted;
 		int winner_error;
 	} rows[] = {
-		{"it still runs where the winner wants to",	     "0-1", "0-3", -EBUSY,	   "w.service",
-		  "2-5",											    -EAGAIN},
-		{ "it still runs elsewhere only",			  "0-1", "0-3", -EBUSY,	"w.service", "4-5", 0      },
-		{ "what it has is not known",			      "0-1", "",	 -EIO,       "w.service", "7",	 -EAGAIN},
-		{ "not known, but the winner stays within its wish", "0-3", "",	-EIO,	      "w.service",
-		  "1-2",											    0	   },
-		{ "its own widening takes nothing from anybody",	 "0-1", "",    -EIO,	  "l.service",
-		  "0-1,9",											  0	     },
-		{ "it got less than it may have",			  "0-3", "0",   -EREMOTEIO, "w.service", "1-9", 0	},
-		{ "it has gone",				     "0-1", "",    -ENOENT,    "w.service", "2-5", 0	   },
-		{ "its cgroup has gone",				 "0-1", "",    -ENODEV,    "w.service", "2-5", 0	   },
-		{ "its process has gone",				  "0-1", "",    -ESRCH,     "w.service", "2-5", 0	   },
-		{ "it holds",					"0-1", "0-1", 0,	       "w.service", "2-5", 0	     },
+		{ "it still runs where the winner wants to", "0-1", "0-3", -EBUSY, "w.service",
+		  "2-5", -EAGAIN },
+		{ "it still runs elsewhere only", "0-1", "0-3", -EBUSY, "w.service", "4-5", 0 },
+		{ "what it has is not known", "0-1", "", -EIO, "w.service", "7", -EAGAIN },
+		{ "not known, but the winner stays within its wish", "0-3", "", -EIO, "w.service",
+		  "1-2", 0 },
+		{ "its own widening takes nothing from anybody", "0-1", "", -EIO, "l.service",
+		  "0-1,9", 0 },
+		{ "it got less than it may have", "0-3", "0", -EREMOTEIO, "w.service", "1-9", 0 },
+		{ "it has gone", "0-1", "", -ENOENT, "w.service", "2-5", 0 },
+		{ "its cgroup has gone", "0-1", "", -ENODEV, "w.service", "2-5", 0 },
+		{ "its process has gone", "0-1", "", -ESRCH, "w.service", "2-5", 0 },
+		{ "it holds", "0-1", "0-1", 0, "w.service", "2-5", 0 },
 	};
 
 	(void)state;
@@ -132,14 +132,14 @@ static void dies_once_and_says_so(void **state)
 		const char *why;
 		int what;
 	} rows[] = {
-		{"the socket ends",			     0},
-		{ "a short answer",			    1},
-		{ "an answer to nothing",		  2},
-		{ "the same answer twice",		   3},
-		{ "another magic number",		  4},
-		{ "text without an end",			 5},
-		{ "an answer while nothing is under way", 6},
-		{ "a positive error",		      7},
+		{ "the socket ends", 0 },
+		{ "a short answer", 1 },
+		{ "an answer to nothing", 2 },
+		{ "the same answer twice", 3 },
+		{ "another magic number", 4 },
+		{ "text without an end", 5 },
+		{ "an answer while nothing is under way", 6 },
+		{ "a positive error", 7 },
 	};
 
 	(void)state;
@@ -277,17 +277,17 @@ static void originals_come_back(void **state)
 		const char *why, *text;
 		int result;
 	} rows[] = {
-		{"not set",			     "",		 0	   },
-		{ "PUs alone",			       "0-3,8",	0	  },
-		{ "somebody's drop-in stood behind it", "0-3+",	0	  },
-		{ "nodes alone",			 ";1",	       0	 },
-		{ "all at once",			 "0-3+;0-1+", 0	},
-		{ "an empty drop-in",		      "+",	   0	     },
-		{ "letters",			     "x",	  -EINVAL},
-		{ "two parts are all",		       "0;1;2",	-EINVAL},
-		{ "a newline",			       "0\n",	      -EINVAL},
-		{ "a plus in the middle",		  "0+1",	 -EINVAL},
-		{ "too large",			       "8192",      -ERANGE},
+		{ "not set", "", 0 },
+		{ "PUs alone", "0-3,8", 0 },
+		{ "somebody's drop-in stood behind it", "0-3+", 0 },
+		{ "nodes alone", ";1", 0 },
+		{ "all at once", "0-3+;0-1+", 0 },
+		{ "an empty drop-in", "+", 0 },
+		{ "letters", "x", -EINVAL },
+		{ "two parts are all", "0;1;2", -EINVAL },
+		{ "a newline", "0\n", -EINVAL },
+		{ "a plus in the middle", "0+1", -EINVAL },
+		{ "too large", "8192", -ERANGE },
 	};
 
 	(void)state;

@@ -308,17 +308,17 @@ static void writes_what_differs(void **state)
 		unsigned n_writes;
 		const char *after, *effective, *original;
 	} rows[] = {
-		{"nothing was set",				     "\n",	   "0-3", 0,	     1, "0-3",     "0-3", ""	 },
-		{ "something else was set",			    "4-5\n",     "0-3", 0,      1, "0-3",	 "0-3", "4-5"    },
-		{ "a longer text before",				  "0,2,4,6\n", "1",   0,      1, "1",       "1",   "0,2,4,6"},
-		{ "it holds already",				      "0-3\n",     "0-3", 0,	 0, "0-3",	   "0-3", NULL     },
-		{ "it holds already, spelt differently",		 "0,1,2-3\n", "0-3", 0,	0, "0,1,2-3", "0-3",
-		  NULL													   },
-		{ "part of it is the parent's",			"\n",	      "6-9", 0,	1, "6-9",	  "6-7", ""	    },
-		{ "none of it is: the kernel gives the parent's all", "\n",	    "8-9", -EXDEV, 1, "8-9",
-		  "0-7",												""	    },
-		{ "the same, found at a second look",		      "8-9\n",     "8-9", -EXDEV, 0, "8-9",	"0-7",
-		  NULL													   },
+		{ "nothing was set", "\n", "0-3", 0, 1, "0-3", "0-3", "" },
+		{ "something else was set", "4-5\n", "0-3", 0, 1, "0-3", "0-3", "4-5" },
+		{ "a longer text before", "0,2,4,6\n", "1", 0, 1, "1", "1", "0,2,4,6" },
+		{ "it holds already", "0-3\n", "0-3", 0, 0, "0-3", "0-3", NULL },
+		{ "it holds already, spelt differently", "0,1,2-3\n", "0-3", 0, 0, "0,1,2-3", "0-3",
+		  NULL },
+		{ "part of it is the parent's", "\n", "6-9", 0, 1, "6-9", "6-7", "" },
+		{ "none of it is: the kernel gives the parent's all", "\n", "8-9", -EXDEV, 1, "8-9",
+		  "0-7", "" },
+		{ "the same, found at a second look", "8-9\n", "8-9", -EXDEV, 0, "8-9", "0-7",
+		  NULL },
 	};
 
 	(void)state;
@@ -376,9 +376,9 @@ static void memory_moves_only_where_allowed(void **state)
 		const char *mems_after;
 		unsigned n_writes;
 	} rows[] = {
-		{"running work keeps its pages", "populated 1\n", false, "",  1},
-		{ "unless it may migrate",	   "populated 1\n", true,  "1", 2},
-		{ "nobody is there yet",	 "populated 0\n", false, "1", 2},
+		{ "running work keeps its pages", "populated 1\n", false, "", 1 },
+		{ "unless it may migrate", "populated 1\n", true, "1", 2 },
+		{ "nobody is there yet", "populated 0\n", false, "1", 2 },
 	};
 
 	(void)state;
@@ -411,18 +411,18 @@ static void gives_back_what_is_ours(void **state)
 		const char *after, *mems_after;
 		bool is_written;
 	} rows[] = {
-		{"a set comes back",		      "0-3\n", "\n",    "0-3", NULL,  "4-5",	 false, "4-5",  "",	   true},
-		{ "cleared by a newline",		  "0-3\n", "\n",	 "0-3", NULL,  "",	  false, "",     "",	 true},
-		{ "a populated cgroup cannot be cleared", "0-3\n", "\n",	 "0-3", NULL,  "",	  true,
-		  "0-15",											    "",    true},
-		{ "somebody wrote it since",		     "0-2\n", "\n",    "0-3", NULL,	 "4-5",	false, "0-2",  "",
-		  false													 },
-		{ "memory too",				"0-3\n", "1\n",	"0-3", "1",   "4-5;0-1", false, "4-5",  "0-1", true},
-		{ "memory that is not ours any more",     "0-3\n", "0\n",   "0-3", "1",	  "4-5;0-1", false,
-		  "4-5",											     "0",   true},
-		{ "memory that would shrink under work",	 "0-3\n", "0-1\n", "0-3", "0-1", "4-5;0",
-		  false,										     "4-5",	"0-1", true},
-		{ "memory was not set",			"0-3\n", "1\n",	"0-3", "1",   "",	true,  "0-15", "0-3", true},
+		{ "a set comes back", "0-3\n", "\n", "0-3", NULL, "4-5", false, "4-5", "", true },
+		{ "cleared by a newline", "0-3\n", "\n", "0-3", NULL, "", false, "", "", true },
+		{ "a populated cgroup cannot be cleared", "0-3\n", "\n", "0-3", NULL, "", true,
+		  "0-15", "", true },
+		{ "somebody wrote it since", "0-2\n", "\n", "0-3", NULL, "4-5", false, "0-2", "",
+		  false },
+		{ "memory too", "0-3\n", "1\n", "0-3", "1", "4-5;0-1", false, "4-5", "0-1", true },
+		{ "memory that is not ours any more", "0-3\n", "0\n", "0-3", "1", "4-5;0-1", false,
+		  "4-5", "0", true },
+		{ "memory that would shrink under work", "0-3\n", "0-1\n", "0-3", "0-1", "4-5;0",
+		  false, "4-5", "0-1", true },
+		{ "memory was not set", "0-3\n", "1\n", "0-3", "1", "", true, "0-15", "0-3", true },
 	};
 
 	(void)state;
@@ -457,12 +457,12 @@ static void switches_the_controller_on_where_it_may(void **state)
 		bool is_delegated, has_tasks;
 		int error;
 	} rows[] = {
-		{"outside of all units",			  "free",	  false, false, 0	  },
-		{ "a slice is PID 1's",				"x.slice",   true,	 false, -ENOTSUP},
-		{ "a unit without Delegate=",		      "x.service", false, false, -ENOTSUP},
-		{ "a unit with Delegate=",			   "x.service", true,  false, 0       },
-		{ "a scope with Delegate=",			    "x.scope",   true,  false, 0	      },
-		{ "processes would become \"domain threaded\"", "free",	false, true,  -ENOTSUP},
+		{ "outside of all units", "free", false, false, 0 },
+		{ "a slice is PID 1's", "x.slice", true, false, -ENOTSUP },
+		{ "a unit without Delegate=", "x.service", false, false, -ENOTSUP },
+		{ "a unit with Delegate=", "x.service", true, false, 0 },
+		{ "a scope with Delegate=", "x.scope", true, false, 0 },
+		{ "processes would become \"domain threaded\"", "free", false, true, -ENOTSUP },
 	};
 
 	(void)state;
@@ -513,10 +513,10 @@ static void every_call_may_fail(void **state)
 	static const int errors[] = { -EACCES, -EBUSY,	-ENOSPC, -EINVAL, -EROFS,
 				      -ENODEV, -ENOENT, -EMFILE, -EIO };
 	static const struct ask asks[] = {
-		{APPLY_SET,	     "/a",	   .cpus = "0-3",		  .mems = "1", .migrates = true },
-		{ APPLY_RESTORE, "/a",	       .cpus = "4-5",		      .mems = "0", .original = "0-3;1",
+		{ APPLY_SET, "/a", .cpus = "0-3", .mems = "1", .migrates = true },
+		{ APPLY_RESTORE, "/a", .cpus = "4-5", .mems = "0", .original = "0-3;1",
 		  .migrates = true },
-		{ APPLY_SET,    "/free/child",.cpus = "0-3"},
+		{ APPLY_SET, "/free/child", .cpus = "0-3" },
 	};
 	unsigned n_injected = 0;
 
@@ -600,18 +600,18 @@ static void refuses_what_is_not_sane(void **state)
 	static const struct {
 		const char *why, *path, *cpus, *mems;
 	} rows[] = {
-		{"up and out",		"/../a",	 "0",    "" },
-		{ "up in the middle",      "/a/../../b", "0",	 "" },
-		{ "up at the end",	   "/a/..",	    "0",	 "" },
-		{ "itself",		    "/./a",	    "0",	 "" },
-		{ "not from the root",     "a",	    "0",	 "" },
-		{ "no path",		     "",		 "0",    "" },
-		{ "an empty part",	   "//a",	  "0",    "" },
-		{ "ends in a slash",	     "/a/",	    "0",	 "" },
-		{ "a newline",	       "/a\nb",	"0",    "" },
-		{ "no PU",		   "/a",	 "",     "" },
-		{ "a PU that cannot be",	 "/a",	       "0,16", "" },
-		{ "a node that cannot be", "/a",	 "0",    "4"},
+		{ "up and out", "/../a", "0", "" },
+		{ "up in the middle", "/a/../../b", "0", "" },
+		{ "up at the end", "/a/..", "0", "" },
+		{ "itself", "/./a", "0", "" },
+		{ "not from the root", "a", "0", "" },
+		{ "no path", "", "0", "" },
+		{ "an empty part", "//a", "0", "" },
+		{ "ends in a slash", "/a/", "0", "" },
+		{ "a newline", "/a\nb", "0", "" },
+		{ "no PU", "/a", "", "" },
+		{ "a PU that cannot be", "/a", "0,16", "" },
+		{ "a node that cannot be", "/a", "0", "4" },
 	};
 
 	(void)state;

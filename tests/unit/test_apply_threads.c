@@ -399,9 +399,9 @@ static void refusals_are_sorted(void **state)
 		int error;
 		const char *text;
 	} rows[] = {
-		{-EPERM,	  "CAP_SYS_NICE"		 },
-		{ -EBUSY,  "SCHED_DEADLINE"		   },
-		{ -EINVAL, "none of these PUs is online"},
+		{ -EPERM, "CAP_SYS_NICE" },
+		{ -EBUSY, "SCHED_DEADLINE" },
+		{ -EINVAL, "none of these PUs is online" },
 	};
 
 	(void)state;
@@ -540,11 +540,11 @@ static void binds_itself_before_exec(void **state)
 		enum memory_policy policy;
 		int mode;
 	} rows[] = {
-		{"a preference",  "0", MEMORY_PREFERRED,	 MPOL_PREFERRED },
-		{ "nothing else", "0", MEMORY_STRICT,     MPOL_BIND	},
-		{ "spread",	    "0", MEMORY_INTERLEAVE, MPOL_INTERLEAVE},
-		{ "no policy",    "0", MEMORY_NONE,	 MPOL_DEFAULT   },
-		{ "no nodes",     "",  MEMORY_STRICT,	 MPOL_DEFAULT   },
+		{ "a preference", "0", MEMORY_PREFERRED, MPOL_PREFERRED },
+		{ "nothing else", "0", MEMORY_STRICT, MPOL_BIND },
+		{ "spread", "0", MEMORY_INTERLEAVE, MPOL_INTERLEAVE },
+		{ "no policy", "0", MEMORY_NONE, MPOL_DEFAULT },
+		{ "no nodes", "", MEMORY_STRICT, MPOL_DEFAULT },
 	};
 	struct bench bench;
 	cleanup(freep) char *one = NULL;

@@ -247,10 +247,10 @@ static void failures_are_sorted(void **state)
 		const char *why, *unit;
 		int error;
 	} rows[] = {
-		{"no unit file, not running: gone", "missing.service", -ENOENT },
-		{ "masked, yet running: not gone",  "masked.service",  -ENOTSUP},
-		{ "not allowed to us",	       "refused.service", -EACCES },
-		{ "PID 1 knows no such type",	      "x.slice",	 -EBADR	},
+		{ "no unit file, not running: gone", "missing.service", -ENOENT },
+		{ "masked, yet running: not gone", "masked.service", -ENOTSUP },
+		{ "not allowed to us", "refused.service", -EACCES },
+		{ "PID 1 knows no such type", "x.slice", -EBADR },
 	};
 	struct world world;
 

@@ -172,11 +172,11 @@ static void strangers_read_and_change_nothing(void **state)
 		const char *interface, *member;
 		int result;
 	} rows[] = {
-		{MANAGER,				"Reload",	     1},
-		{ MANAGER,			       "ListWorkloads",	    0},
-		{ "org.freedesktop.DBus.ObjectManager",	"GetManagedObjects", 0},
-		{ "org.freedesktop.DBus.Introspectable", "Introspect",	       0},
-		{ "org.freedesktop.DBus.Peer",	       "Ping",	       0},
+		{ MANAGER, "Reload", 1 },
+		{ MANAGER, "ListWorkloads", 0 },
+		{ "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", 0 },
+		{ "org.freedesktop.DBus.Introspectable", "Introspect", 0 },
+		{ "org.freedesktop.DBus.Peer", "Ping", 0 },
 	};
 
 	(void)state;

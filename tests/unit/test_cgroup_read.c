@@ -17,13 +17,14 @@ static void quotas(void **state)
 		int result;
 		uint32_t mcpu;
 	} rows[] = {
-		{"unlimited",					       "max 100000\n",    0,	  QUOTA_UNLIMITED_MCPU},
-		{ "limited",						"150000 100000\n", 0,	   1500		},
-		{ "empty, as an ordinary file between truncation and text", "",		-EINVAL, 0		   },
+		{ "unlimited", "max 100000\n", 0, QUOTA_UNLIMITED_MCPU },
+		{ "limited", "150000 100000\n", 0, 1500 },
+		{ "empty, as an ordinary file between truncation and text", "", -EINVAL, 0 },
 		{ "longer than any kernel prints",
 		  "0000000000000000000000000000000000000000000000000000000000000000000000000001 "
-		  "100000\n",								  -EINVAL, 0		     },
-		{ "junk",						   "fast\n",	    -EINVAL, 0		       },
+		  "100000\n",
+		  -EINVAL, 0 },
+		{ "junk", "fast\n", -EINVAL, 0 },
 	};
 	struct fixture *f = fixture_new();
 
@@ -64,18 +65,18 @@ static void other_files(void **state)
 		const char *why, *file, *text;
 		int weight, n_cpus, has_cpu; /* results; -errno where negative */
 	} rows[] = {
-		{"no file at all",	    NULL,			  NULL,		-ENOENT, -ENOENT,  -ENOENT},
-		{ "weight",		    "/cpu.weight",		   "100\n",	    100,	 -ENOENT,  -ENOENT},
-		{ "idle",		  "/cpu.weight",		 "0\n",		1,	   -ENOENT,  -ENOENT},
-		{ "weight out of range", "/cpu.weight",		"10001\n",	   -EINVAL, -ENOENT,  -ENOENT},
-		{ "weight with junk",    "/cpu.weight",	     "100 x\n",		-EINVAL, -ENOENT,  -ENOENT},
-		{ "negative weight",     "/cpu.weight",	    "-1\n",	    -EINVAL, -ENOENT,  -ENOENT},
-		{ "PUs",		 "/cpuset.cpus.effective", "0-3,8\n",	      -EINVAL, 5,	  -ENOENT},
-		{ "no PU",		   "/cpuset.cpus.effective", "\n",		   -EINVAL, -ENODATA, -ENOENT},
-		{ "malformed PUs",	   "/cpuset.cpus.effective", "3-0\n",	      -EINVAL, -EINVAL,	-ENOENT},
-		{ "controllers",	 "/cgroup.controllers",	"cpuset cpu io\n", -EINVAL, -EINVAL,  1      },
-		{ "only a longer name",	"/cgroup.controllers",    "cpuset io\n",     -EINVAL, -EINVAL,	0	  },
-		{ "no controller",	   "/cgroup.controllers",	  "\n",		-EINVAL, -EINVAL,  0	    },
+		{ "no file at all", NULL, NULL, -ENOENT, -ENOENT, -ENOENT },
+		{ "weight", "/cpu.weight", "100\n", 100, -ENOENT, -ENOENT },
+		{ "idle", "/cpu.weight", "0\n", 1, -ENOENT, -ENOENT },
+		{ "weight out of range", "/cpu.weight", "10001\n", -EINVAL, -ENOENT, -ENOENT },
+		{ "weight with junk", "/cpu.weight", "100 x\n", -EINVAL, -ENOENT, -ENOENT },
+		{ "negative weight", "/cpu.weight", "-1\n", -EINVAL, -ENOENT, -ENOENT },
+		{ "PUs", "/cpuset.cpus.effective", "0-3,8\n", -EINVAL, 5, -ENOENT },
+		{ "no PU", "/cpuset.cpus.effective", "\n", -EINVAL, -ENODATA, -ENOENT },
+		{ "malformed PUs", "/cpuset.cpus.effective", "3-0\n", -EINVAL, -EINVAL, -ENOENT },
+		{ "controllers", "/cgroup.controllers", "cpuset cpu io\n", -EINVAL, -EINVAL, 1 },
+		{ "only a longer name", "/cgroup.controllers", "cpuset io\n", -EINVAL, -EINVAL, 0 },
+		{ "no controller", "/cgroup.controllers", "\n", -EINVAL, -EINVAL, 0 },
 	};
 	struct fixture *f = fixture_new();
 	int dir_fd = open_file(f, "");

@@ -174,7 +174,7 @@ static void housekeeping_is_a_count_or_a_list(void **state)
 		enum housekeeping_kind kind;
 		uint32_t n;
 	} rows[] = {
-	/* clang-format off */
+		/* clang-format off */
 		{ "auto", HOUSEKEEPING_AUTO, 0 },
 		{ "none", HOUSEKEEPING_NONE, 0 },
 		{ "3", HOUSEKEEPING_COUNT, 3 },
@@ -182,7 +182,7 @@ static void housekeeping_is_a_count_or_a_list(void **state)
 		{ "0,2", HOUSEKEEPING_LIST, 2 },
 		{ "cpus:3", HOUSEKEEPING_LIST, 1 },
 		{ "cpus:1-2", HOUSEKEEPING_LIST, 2 },
-	/* clang-format on */
+		/* clang-format on */
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {

@@ -15,21 +15,21 @@ static void names_follow_the_rule(void **state)
 		const char *name;
 		int valid;
 	} rows[] = {
-		{"envoy",							     1},
-		{ "a",								1},
-		{ "0.a_b-c",							  1},
-		{ "",								 0},
-		{ "..",							       0},
-		{ "../x",							     0},
-		{ "a/b",							      0},
-		{ "-a",							       0},
-		{ ".a",							       0},
-		{ "Envoy",							    0},
-		{ "a\nb",							     0},
-		{ "a b",							      0},
-		{ "\xc3\xa4",							 0},
-		{ "a12345678901234567890123456789012345678901234567890123456789012",  1},
-		{ "a123456789012345678901234567890123456789012345678901234567890123", 0},
+		{ "envoy", 1 },
+		{ "a", 1 },
+		{ "0.a_b-c", 1 },
+		{ "", 0 },
+		{ "..", 0 },
+		{ "../x", 0 },
+		{ "a/b", 0 },
+		{ "-a", 0 },
+		{ ".a", 0 },
+		{ "Envoy", 0 },
+		{ "a\nb", 0 },
+		{ "a b", 0 },
+		{ "\xc3\xa4", 0 },
+		{ "a12345678901234567890123456789012345678901234567890123456789012", 1 },
+		{ "a123456789012345678901234567890123456789012345678901234567890123", 0 },
 	};
 
 	(void)state;
@@ -43,14 +43,14 @@ static void foreign_bytes_are_escaped(void **state)
 	static const struct {
 		const char *why, *text, *escaped;
 	} rows[] = {
-		{"newline would begin a log line", "a\nb",				    "a\\x0ab"	      },
-		{ "terminal escape",		     "\x1b[31m",				 "\\x1b[31m"	     },
-		{ "UTF-8 stays",			 "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
-		  "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"							 },
-		{ "overlong slash",		    "\xc0\xaf",				"\\xc0\\xaf"     },
-		{ "surrogate",		       "\xed\xa0\x80",			       "\\xed\\xa0\\x80"},
-		{ "cut sequence",		  "\xe2\x82",			      "\\xe2\\x82"	   },
-		{ "C1 control",			"\xc2\x9b",				    "\\xc2\\x9b"	 },
+		{ "newline would begin a log line", "a\nb", "a\\x0ab" },
+		{ "terminal escape", "\x1b[31m", "\\x1b[31m" },
+		{ "UTF-8 stays", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
+		  "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80" },
+		{ "overlong slash", "\xc0\xaf", "\\xc0\\xaf" },
+		{ "surrogate", "\xed\xa0\x80", "\\xed\\xa0\\x80" },
+		{ "cut sequence", "\xe2\x82", "\\xe2\\x82" },
+		{ "C1 control", "\xc2\x9b", "\\xc2\\x9b" },
 	};
 	char buffer[64];
 

@@ -110,14 +110,14 @@ static void a_variable_leads_nowhere_else(void **state)
 	static const struct {
 		const char *why, *workload;
 	} rows[] = {
-		{"not set",		     NULL						  },
-		{ "empty",		   ""						    },
-		{ "out of the directory", "../../../etc/passwd"					},
-		{ "a path",		    "a/b"						 },
-		{ "hidden",		    ".lock"					       },
+		{ "not set", NULL },
+		{ "empty", "" },
+		{ "out of the directory", "../../../etc/passwd" },
+		{ "a path", "a/b" },
+		{ "hidden", ".lock" },
 		{ "longer than a name",
-		  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
-		{ "no such workload",     "no-such-workload-anywhere"				  },
+		  "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" },
+		{ "no such workload", "no-such-workload-anywhere" },
 	};
 
 	(void)state;
@@ -152,18 +152,18 @@ static void what_is_no_page_is_refused(void **state)
 		size_t offset, n_bytes, size;
 		int error;
 	} rows[] = {
-		{"as it is",	      0,				 0,		    SIDECARD_PAGE_SIZE,			0								},
-		{ "another magic",   offsetof(struct sidecard_page, magic),		  8,				     SIDECARD_PAGE_SIZE,
+		{ "as it is", 0, 0, SIDECARD_PAGE_SIZE, 0 },
+		{ "another magic", offsetof(struct sidecard_page, magic), 8, SIDECARD_PAGE_SIZE,
 		  EPROTO },
-		{ "another version",		     offsetof(struct sidecard_page,				    version), 4, SIDECARD_PAGE_SIZE,
+		{ "another version", offsetof(struct sidecard_page, version), 4, SIDECARD_PAGE_SIZE,
 		  EPROTO },
-		{ "another layout",		    offsetof(struct sidecard_page,					   answer_size),						 4,
-		  SIDECARD_PAGE_SIZE,						  EPROTO },
-		{ "nothing published", offsetof(struct sidecard_page,			      sequence),					 4,
-		  SIDECARD_PAGE_SIZE,					    EPROTO },
-		{ "reading it would be SIGBUS",			0,				   0,					      0,									      EPROTO								       },
-		{ "cut",		 0,		    0,SIDECARD_PAGE_SIZE - 1,EPROTO},
-		{ "longer",		    0,	       0,					SIDECARD_PAGE_SIZE + 1,																       EPROTO																																      },
+		{ "another layout", offsetof(struct sidecard_page, answer_size), 4,
+		  SIDECARD_PAGE_SIZE, EPROTO },
+		{ "nothing published", offsetof(struct sidecard_page, sequence), 4,
+		  SIDECARD_PAGE_SIZE, EPROTO },
+		{ "reading it would be SIGBUS", 0, 0, 0, EPROTO },
+		{ "cut", 0, 0, SIDECARD_PAGE_SIZE - 1, EPROTO },
+		{ "longer", 0, 0, SIDECARD_PAGE_SIZE + 1, EPROTO },
 	};
 	static const char zeros[8];
 	unsigned n_before = count_descriptors();

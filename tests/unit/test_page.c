@@ -35,10 +35,10 @@ static void the_ends_of_what_can_be_said(void **state)
 		const char *path, *said;
 		uint32_t flags;
 	} rows[] = {
-		{"not placed: no PU is named, one thread is",       false, LIMITED_BY_PARTITION, NULL,
-		  "partition",												       0			 },
-		{ "a cgroup may have any byte but newline and NUL", true,  LIMITED_BY_QUOTA,
-		  "/\x1b[2J\xff",								       "cpu.max of /\\x1b[2J\\xff", SIDECARD_FLAG_PLACED},
+		{ "not placed: no PU is named, one thread is", false, LIMITED_BY_PARTITION, NULL,
+		  "partition", 0 },
+		{ "a cgroup may have any byte but newline and NUL", true, LIMITED_BY_QUOTA,
+		  "/\x1b[2J\xff", "cpu.max of /\\x1b[2J\\xff", SIDECARD_FLAG_PLACED },
 	};
 	struct pages *pages = open_pages(fixture);
 	const struct sidecard_page *page;
@@ -286,16 +286,16 @@ static void strange_entries_do_no_harm(void **state)
 		int (*put)(void);
 		int result;
 	} rows[] = {
-		{"a link would have us write elsewhere",	  put_link,		    0      },
-		{ "a link to nowhere",			       put_dangling,	     0      },
-		{ "opening a FIFO may wait for ever",	      put_fifo,		0	  },
-		{ "a store beyond the end is SIGBUS",	      put_short,		 0	   },
-		{ "empty",				    put_empty,	      0	},
-		{ "may not be opened",			       put_unreadable,	       0	 },
-		{ "a page of holes",			     put_hole,	       0	 },
-		{ "longer than a page",			put_long,		  0	    },
-		{ "others may have written it",		put_writable_by_others, 0	  },
-		{ "a directory cannot be replaced by a file", put_directory,	     -EISDIR},
+		{ "a link would have us write elsewhere", put_link, 0 },
+		{ "a link to nowhere", put_dangling, 0 },
+		{ "opening a FIFO may wait for ever", put_fifo, 0 },
+		{ "a store beyond the end is SIGBUS", put_short, 0 },
+		{ "empty", put_empty, 0 },
+		{ "may not be opened", put_unreadable, 0 },
+		{ "a page of holes", put_hole, 0 },
+		{ "longer than a page", put_long, 0 },
+		{ "others may have written it", put_writable_by_others, 0 },
+		{ "a directory cannot be replaced by a file", put_directory, -EISDIR },
 	};
 	struct pages *pages = open_pages(fixture);
 	struct fault fault;

@@ -72,17 +72,17 @@ static void refusals_have_their_names(void **state)
 		int result;
 		const char *error;
 	} rows[] = {
-		{"Register",   -EACCES, "io.sidecard.NotAuthorized"	   },
-		{ "Register",  -EPERM,  "io.sidecard.NotAuthorized"	  },
-		{ "Register",  -ENOENT, "io.sidecard.NoSuchWorkload"	    },
-		{ "Register",  -EEXIST, "io.sidecard.AlreadyRegistered"   },
-		{ "Register",  -ENOSPC, "io.sidecard.TooManyRegistrations"},
-		{ "Register",  -ENOMEM, "io.sidecard.Failed"		    },
-		{ "Heartbeat", -ENOENT, "io.sidecard.NotRegistered"	    },
-		{ "Heartbeat", -EACCES, "io.sidecard.NotAuthorized"	    },
-		{ "Release",   -ENOENT, "io.sidecard.NotRegistered"	  },
-		{ "Release",   -EIO,	   "io.sidecard.Failed"		},
-		{ "Reload",    -EIO,	  "io.sidecard.Failed"	       },
+		{ "Register", -EACCES, "io.sidecard.NotAuthorized" },
+		{ "Register", -EPERM, "io.sidecard.NotAuthorized" },
+		{ "Register", -ENOENT, "io.sidecard.NoSuchWorkload" },
+		{ "Register", -EEXIST, "io.sidecard.AlreadyRegistered" },
+		{ "Register", -ENOSPC, "io.sidecard.TooManyRegistrations" },
+		{ "Register", -ENOMEM, "io.sidecard.Failed" },
+		{ "Heartbeat", -ENOENT, "io.sidecard.NotRegistered" },
+		{ "Heartbeat", -EACCES, "io.sidecard.NotAuthorized" },
+		{ "Release", -ENOENT, "io.sidecard.NotRegistered" },
+		{ "Release", -EIO, "io.sidecard.Failed" },
+		{ "Reload", -EIO, "io.sidecard.Failed" },
 	};
 	struct fixture *f = fixture_new(1);
 	int fd = client_open(f);

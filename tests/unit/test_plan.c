@@ -105,10 +105,11 @@ static void stays_on_one_node(void **state)
 	static const struct row rows[] = {
 		{ "one node where one holds it, though another is fuller", "1/4/1/2/2", "2",
 		  "a own min=4 max=4", "a 4-7" },
-		{ "best fit: the node that is broken already", "1/4/1/2/2", "2", "a own min=2 max=2",
-		  "a 2-3" },
+		{ "best fit: the node that is broken already", "1/4/1/2/2", "2",
+		  "a own min=2 max=2", "a 2-3" },
 		{ "the large ones choose first", "1/2/1/4/1", "none",
-		  "a own min=2 max=2\nb own min=2 max=2\nc own min=4 max=4", "a 4-5, b 6-7, c 0-3" },
+		  "a own min=2 max=2\nb own min=2 max=2\nc own min=4 max=4",
+		  "a 4-5, b 6-7, c 0-3" },
 		{ "the fewest nodes where none holds it", "1/4/1/2/2", "none",
 		  "a own min=6 max=6\nb own min=4 max=4", "a 4-9, b 0-3" },
 		{ "single: not on two", "1/4/1/2/2", "none", "a own single min=6 max=6", "a !" },
@@ -117,11 +118,13 @@ static void stays_on_one_node(void **state)
 		{ "single: all that one node has", "1/4/1/2/2", "auto", "a own single", "a 4-7" },
 		{ "prefer: what it may have goes before one node", "1/4/1/2/2", "none",
 		  "a own min=2 max=6", "a 0-5" },
-		{ "spread: evenly", "1/4/1/2/2", "none", "a own spread min=6 max=6", "a 0-1,4-5,8,12" },
+		{ "spread: evenly", "1/4/1/2/2", "none", "a own spread min=6 max=6",
+		  "a 0-1,4-5,8,12" },
 		{ "Nodes=", "1/4/1/2/2", "none", "a own nodes=2-3 min=4 max=4", "a 8-11" },
 		{ "Nodes= goes before who may go anywhere", "1/2/1/4/1", "none",
 		  "a own min=4 max=4\nb own nodes=0 min=3 max=3", "a 4-7, b 0-2" },
-		{ "Nodes= that do not hold it", "1/4/1/2/2", "none", "a own nodes=2 min=6 max=6", "a !" },
+		{ "Nodes= that do not hold it", "1/4/1/2/2", "none", "a own nodes=2 min=6 max=6",
+		  "a !" },
 		{ "a cpuset that is not ours", "1/4/1/2/2", "none", "a own cpuset=3,6-9 min=2",
 		  "a 3,6-9" },
 		{ "memory that fits decides between nodes", "1/2/1/4/1", "none",
@@ -135,19 +138,20 @@ static void stays_on_one_node(void **state)
 static void near_nodes_go_together(void **state)
 {
 	/* Four nodes of one core in a ring: 0-2 and 1-3 are near each other. */
-	static const char machine[] = "sidecard-topology 1\n"
-				      "pu 0 0 0 0 0 0 0 0\npu 1 1 1 1 1 0 1 0\n"
-				      "pu 2 2 2 2 2 0 2 0\npu 3 3 3 3 3 0 3 0\n"
-				      "node 0 0 0\nnode 1 0 0\nnode 2 0 0\nnode 3 0 0\n"
-				      "distance 0 0 10\ndistance 0 1 30\ndistance 0 2 20\ndistance 0 3 30\n"
-				      "distance 1 0 30\ndistance 1 1 10\ndistance 1 2 30\ndistance 1 3 20\n"
-				      "distance 2 0 20\ndistance 2 1 30\ndistance 2 2 10\ndistance 2 3 30\n"
-				      "distance 3 0 30\ndistance 3 1 20\ndistance 3 2 30\ndistance 3 3 10\n"
-				      "end\n";
+	static const char machine[] =
+		"sidecard-topology 1\n"
+		"pu 0 0 0 0 0 0 0 0\npu 1 1 1 1 1 0 1 0\n"
+		"pu 2 2 2 2 2 0 2 0\npu 3 3 3 3 3 0 3 0\n"
+		"node 0 0 0\nnode 1 0 0\nnode 2 0 0\nnode 3 0 0\n"
+		"distance 0 0 10\ndistance 0 1 30\ndistance 0 2 20\ndistance 0 3 30\n"
+		"distance 1 0 30\ndistance 1 1 10\ndistance 1 2 30\ndistance 1 3 20\n"
+		"distance 2 0 20\ndistance 2 1 30\ndistance 2 2 10\ndistance 2 3 30\n"
+		"distance 3 0 30\ndistance 3 1 20\ndistance 3 2 30\ndistance 3 3 10\n"
+		"end\n";
 	static const struct row rows[] = {
 		{ "two near nodes", machine, "none", "a own min=2 max=2", "a 0,2" },
-		{ "the others for the next", machine, "none", "a own min=2 max=2\nb own min=2 max=2",
-		  "a 0,2, b 1,3" },
+		{ "the others for the next", machine, "none",
+		  "a own min=2 max=2\nb own min=2 max=2", "a 0,2, b 1,3" },
 	};
 
 	(void)state;
@@ -157,7 +161,8 @@ static void near_nodes_go_together(void **state)
 static void shares_few_caches_and_cores(void **state)
 {
 	static const struct row rows[] = {
-		{ "one L3 group where one holds it", "1/1/2/2/2", "2", "a own min=4 max=4", "a 4-7" },
+		{ "one L3 group where one holds it", "1/1/2/2/2", "2", "a own min=4 max=4",
+		  "a 4-7" },
 		{ "best fit among L3 groups", "1/1/3/2/2", "2", "a own min=2 max=2", "a 2-3" },
 		{ "a data plane has whole cores", "1/1/1/4/2", "=0", "a own min=2 max=2", "a 2-3" },
 		{ "its odd PU's sibling stays quiet", "1/1/1/4/2", "none",
@@ -170,8 +175,10 @@ static void shares_few_caches_and_cores(void **state)
 		  "a own min=1 max=1\nb own min=1 max=1", "a 0, b 1" },
 		{ "control planes use up partial cores", "1/1/1/4/2", "none",
 		  "a own control min=1 max=1\nb own control min=1 max=1", "a 0, b 1" },
-		{ "whole-core: a multiple", "1/1/1/4/2", "none", "a own whole min=3 max=5", "a 0-3" },
-		{ "whole-core: none between", "1/1/1/4/2", "none", "a own whole min=3 max=3", "a !" },
+		{ "whole-core: a multiple", "1/1/1/4/2", "none", "a own whole min=3 max=5",
+		  "a 0-3" },
+		{ "whole-core: none between", "1/1/1/4/2", "none", "a own whole min=3 max=3",
+		  "a !" },
 		{ "whole-core: not one that is broken", "1/1/1/4/2", "=1",
 		  "a own whole min=2 max=2", "a 2-3" },
 		{ "one-per-core: siblings are taken away", "1/1/1/4/2", "none",
@@ -185,7 +192,8 @@ static void shares_few_caches_and_cores(void **state)
 
 static void membership_never_division(void **state)
 {
-	/* Core 0 has three PUs, core 1 two, core 2 one (its sibling is offline), numbers with gaps. */
+	/* Core 0 has three PUs, core 1 two, core 2 one (its sibling is offline), numbers with gaps.
+	 */
 	static const char odd[] = "sidecard-topology 1\n"
 				  "pu 0 0 0 0 0 0 0 0\npu 8 0 0 0 0 0 0 0\npu 4000 0 0 0 0 0 0 0\n"
 				  "pu 1 1 1 0 0 0 0 0\npu 9 1 1 0 0 0 0 0\npu 2 2 2 0 0 0 0 0\n"
@@ -265,13 +273,16 @@ static void places_what_is_not_exclusive(void **state)
 		{ "with a maximum: one node that has it", "1/4/1/2/2", "auto", "a batch max=4",
 		  "a 4-7" },
 		{ "several: where there is least to do", "1/4/1/2/2", "auto",
-		  "a batch max=4\nb batch max=4\nc batch max=2\nd batch max=2", "a 4-7, b 8-11, c 12-15, d 12-15" },
+		  "a batch max=4\nb batch max=4\nc batch max=2\nd batch max=2",
+		  "a 4-7, b 8-11, c 12-15, d 12-15" },
 		{ "a maximum above a node: the fewest", "1/4/1/2/2", "auto", "a batch max=8",
 		  "a 4-11" },
-		{ "single without a maximum: one node", "1/4/1/2/2", "auto", "a batch single", "a 4-7" },
+		{ "single without a maximum: one node", "1/4/1/2/2", "auto", "a batch single",
+		  "a 4-7" },
 		{ "spread", "1/2/1/2/1", "none", "a batch spread max=2", "a 0-3" },
 		{ "Nodes=", "1/4/1/2/2", "auto", "a batch nodes=1,3", "a 4-7,12-15" },
-		{ "a cpuset that is not ours", "1/4/1/2/2", "auto", "a batch cpuset=1,3-5", "a 3-5" },
+		{ "a cpuset that is not ours", "1/4/1/2/2", "auto", "a batch cpuset=1,3-5",
+		  "a 3-5" },
 		{ "housekeeping where the cpuset has nothing else", "1/4/1/2/2", "auto",
 		  "a batch cpuset=0-1", "a 0-1" },
 		{ "PUs kept where Nodes= says", "1/2/1/2/1", "none", "a own\nb batch nodes=0",
@@ -280,7 +291,8 @@ static void places_what_is_not_exclusive(void **state)
 		  "a control max=1\nb control max=1\nc batch", "a 2-3, b 2-3, c 2-15" },
 		{ "one control plane with a maximum of 1 has one PU", "1/4/1/2/2", "auto",
 		  "a control max=1", "a 2" },
-		{ "without a maximum it has a whole core", "1/4/1/2/2", "auto", "a control", "a 2-3" },
+		{ "without a maximum it has a whole core", "1/4/1/2/2", "auto", "a control",
+		  "a 2-3" },
 	};
 
 	(void)state;
@@ -353,25 +365,30 @@ static void reasons_say_what_would_do(void **state)
 		const char *why, *machine, *workloads, *reason;
 	} rows[] = {
 		{ "the contract's own example", "1/4/1/2/2", "x own single min=6 max=6",
-		  "needs 6 PUs on one node, the largest node has 4; Min=4 would place it, and so would "
+		  "needs 6 PUs on one node, the largest node has 4; Min=4 would place it, and so "
+		  "would "
 		  "Policy=prefer" },
 		{ "more than there is", "1/1/1/4/1", "x own min=6",
 		  "needs 6 PUs, there are 4 in pool 'default'; Min=4 would place it" },
 		{ "Nodes=", "1/4/1/2/2", "x own min=6 nodes=1",
 		  "needs 6 PUs, there are 4 in pool 'default' on nodes 1; Min=4 would place it" },
 		{ "a cpuset", "1/4/1/2/2", "x own min=6 cpuset=3-5",
-		  "needs 6 PUs, there are 3 in pool 'default' within cpuset of /outer; Min=3 would place it" },
+		  "needs 6 PUs, there are 3 in pool 'default' within cpuset of /outer; Min=3 would "
+		  "place it" },
 		{ "whole cores", "1/1/1/4/2", "x own whole min=3 max=3",
-		  "needs whole cores of 2 PUs, none to be had between Min=3 and Max=3; Max=4 would place "
+		  "needs whole cores of 2 PUs, none to be had between Min=3 and Max=3; Max=4 would "
+		  "place "
 		  "it" },
 		{ "others were first", "1/1/1/4/1", "a own min=3 prio=200\nx own min=2",
 		  "needs 2 PUs, 1 is left in pool 'default' after minimums of the same or a higher "
 		  "priority; Min=1 would place it" },
-		{ "no node free", "1/2/1/4/1", "a own single min=3 prio=200\nb own single min=3 prio=200\n"
-					       "x own single min=2 max=2",
+		{ "no node free", "1/2/1/4/1",
+		  "a own single min=3 prio=200\nb own single min=3 prio=200\n"
+		  "x own single min=2 max=2",
 		  "needs 2 PUs on one node, the largest free node has 1; Min=1 would place it" },
 		{ "not exclusive", "1/1/1/4/1", "x batch min=6",
-		  "needs 6 PUs that nobody holds, there are 4 in pool 'default'; Min=4 would place it" },
+		  "needs 6 PUs that nobody holds, there are 4 in pool 'default'; Min=4 would place "
+		  "it" },
 		{ "a pool without PUs", "1/1/1/4/1", "x own pool=empty",
 		  "pool 'empty' has no PU that may be used" },
 	};
@@ -410,7 +427,8 @@ static void memory_follows(void **state)
 		{ "the nodes of its PUs", "a own max=1", "0", "0" },
 		{ "none asked for", "a own max=1 nomem", "0", "" },
 		{ "the node that fits", "a own max=1 size=1500", "1", "1" },
-		{ "a memory-only node joins where none fits", "a own max=1 size=5000 nodes=1", "1", "1-2" },
+		{ "a memory-only node joins where none fits", "a own max=1 size=5000 nodes=1", "1",
+		  "1-2" },
 		{ "the nearest first", "a own max=1 size=2500 nodes=0", "0", "0-1" },
 		{ "more than there is: all", "a own max=1 size=99999", "0", "0-2" },
 	};
@@ -472,11 +490,15 @@ static void refuses_contradictions(void **state)
 	static const struct {
 		const char *why, *workloads, *text;
 	} rows[] = {
-		{ "not sorted", "b own\na own", "workload 'a' comes after 'b', expected names in order" },
-		{ "twice", "a own\na own", "workload 'a' comes after 'a', expected names in order" },
-		{ "no such pool", "a own pool=none", "workload 'a' is of pool 'none', which is not there" },
+		{ "not sorted", "b own\na own",
+		  "workload 'a' comes after 'b', expected names in order" },
+		{ "twice", "a own\na own",
+		  "workload 'a' comes after 'a', expected names in order" },
+		{ "no such pool", "a own pool=none",
+		  "workload 'a' is of pool 'none', which is not there" },
 		{ "no such limit", "a own limit=7", "workload 'a' has limit 7, there are 1" },
-		{ "minimum above maximum", "a own min=3 max=2", "workload 'a' has Min=3 and Max=2" },
+		{ "minimum above maximum", "a own min=3 max=2",
+		  "workload 'a' has Min=3 and Max=2" },
 		{ "minimum 0", "a own min=0", "workload 'a' has Min=0 and Max=4294967295" },
 	};
 	struct fixture fixture;

@@ -1,4 +1,5 @@
-/* Two plans → steps. The steps are played on what places hold, and after each one nobody may run on another's exclusive PUs. */
+/* Two plans → steps. The steps are played on what places hold, and after each one nobody may run on
+ * another's exclusive PUs. */
 #include "plan_fixture.h"
 
 /* A place as "w HELD": index of the workload (-1: the system's own) and what it has now. */
@@ -27,8 +28,9 @@ static char *steps_text(const struct steps *steps, const struct place *places)
 		cleanup(freep) char *cpus = cpuset_format(&step->cpus);
 		cleanup(freep) char *mems = nodeset_format(&step->mems);
 
-		fprintf(out, "%s%c%zu %s", i > 0 ? ", " : "", step->phase == STEP_NARROW ? '-' : '+',
-			(size_t)(step->place - places), cpus);
+		fprintf(out, "%s%c%zu %s", i > 0 ? ", " : "",
+			step->phase == STEP_NARROW ? '-' : '+', (size_t)(step->place - places),
+			cpus);
 		if (*mems)
 			fprintf(out, " mem %s", mems);
 	}
@@ -43,8 +45,8 @@ static size_t places_fill(const struct row *row, struct place *places, struct cp
 	for (; n < 4 && row->places[n].held; n++) {
 		places[n] = (struct place){
 			.kind = row->places[n].kind,
-			.workload = row->places[n].workload < 0 ? PLACE_NOBODY :
-								  (uint32_t)row->places[n].workload,
+			.workload = row->places[n].workload < 0 ? PLACE_NOBODY
+								: (uint32_t)row->places[n].workload,
 			.cgroup_id = row->places[n].cgroup_id,
 		};
 		held[n] = (struct cpuset){ 0 };
@@ -56,39 +58,70 @@ static size_t places_fill(const struct row *row, struct place *places, struct cp
 static void makes_steps(void **state)
 {
 	static const struct row rows[] = {
-		{ "what holds gets no step", "a own nodes=0\nb batch nodes=1",
-		  { { 0, "0-3", 0, 1 }, { 1, "4-7", 0, 1 } }, "" },
-		{ "not known: written", "a own nodes=0\nb batch nodes=1",
-		  { { 0, "", 0, 1 }, { 1, "4-7", 0, 1 } }, "-0 0-3" },
+		{ "what holds gets no step",
+		  "a own nodes=0\nb batch nodes=1",
+		  { { 0, "0-3", 0, 1 }, { 1, "4-7", 0, 1 } },
+		  "" },
+		{ "not known: written",
+		  "a own nodes=0\nb batch nodes=1",
+		  { { 0, "", 0, 1 }, { 1, "4-7", 0, 1 } },
+		  "-0 0-3" },
 		{ "only loses", "a own nodes=0", { { 0, "0-7", 0, 1 } }, "-0 0-3" },
 		{ "only gains", "a own nodes=0", { { 0, "1", 0, 1 } }, "+0 0-3" },
-		{ "loses and gains: first what it keeps", "a own nodes=0", { { 0, "2-5", 0, 1 } },
+		{ "loses and gains: first what it keeps",
+		  "a own nodes=0",
+		  { { 0, "2-5", 0, 1 } },
 		  "-0 2-3, +0 0-3" },
 		{ "moves to free PUs at once", "a own nodes=0", { { 0, "4-7", 0, 1 } }, "-0 0-3" },
-		{ "narrowing comes before widening, whoever comes first", "a own nodes=0\nb own nodes=1",
-		  { { 0, "0-1", 0, 1 }, { 1, "2-7", 0, 1 } }, "-1 4-7, +0 0-3" },
+		{ "narrowing comes before widening, whoever comes first",
+		  "a own nodes=0\nb own nodes=1",
+		  { { 0, "0-1", 0, 1 }, { 1, "2-7", 0, 1 } },
+		  "-1 4-7, +0 0-3" },
 		{ "two change places: one PU is nobody's, there they wait",
 		  "a own nodes=0 cpuset=0-2\nb own nodes=1",
-		  { { 0, "4-7", 0, 1 }, { 1, "0-2", 0, 1 } }, "-0 3, -1 3, +0 0-2, +1 4-7" },
-		{ "the system leaves exclusive PUs", "a own nodes=0",
-		  { { 0, "", 0, 1 }, { -1, "0-7", 0, 1 } }, "-0 0-3, -1 4-7" },
-		{ "the system gets PUs back", "a own nodes=0 max=1",
-		  { { 0, "0-3", 0, 1 }, { -1, "4-7", 0, 1 } }, "-0 0, +1 1-7" },
-		{ "several places of one workload", "a own nodes=0",
-		  { { 0, "0-7", 0, 1 }, { 0, "0-3", PLACE_PROCESS, 0 }, { 0, "0", PLACE_PROCESS, 0 } },
+		  { { 0, "4-7", 0, 1 }, { 1, "0-2", 0, 1 } },
+		  "-0 3, -1 3, +0 0-2, +1 4-7" },
+		{ "the system leaves exclusive PUs",
+		  "a own nodes=0",
+		  { { 0, "", 0, 1 }, { -1, "0-7", 0, 1 } },
+		  "-0 0-3, -1 4-7" },
+		{ "the system gets PUs back",
+		  "a own nodes=0 max=1",
+		  { { 0, "0-3", 0, 1 }, { -1, "4-7", 0, 1 } },
+		  "-0 0, +1 1-7" },
+		{ "several places of one workload",
+		  "a own nodes=0",
+		  { { 0, "0-7", 0, 1 },
+		    { 0, "0-3", PLACE_PROCESS, 0 },
+		    { 0, "0", PLACE_PROCESS, 0 } },
 		  "-0 0-3, +2 0-3" },
-		{ "not placed: off what others have, like the system", "a own nodes=0\nb own min=99",
-		  { { 0, "0-3", 0, 1 }, { 1, "0-7", 0, 1 } }, "-1 4-7" },
-		{ "everything is exclusive: the system stays, there is nothing else", "a own",
-		  { { 0, "0-7", 0, 1 }, { -1, "0-7", 0, 1 } }, "" },
-		{ "memory before the first process", "a own nodes=0 strict", { { 0, "", PLACE_UNIT, 0 } },
+		{ "not placed: off what others have, like the system",
+		  "a own nodes=0\nb own min=99",
+		  { { 0, "0-3", 0, 1 }, { 1, "0-7", 0, 1 } },
+		  "-1 4-7" },
+		{ "everything is exclusive: the system stays, there is nothing else",
+		  "a own",
+		  { { 0, "0-7", 0, 1 }, { -1, "0-7", 0, 1 } },
+		  "" },
+		{ "memory before the first process",
+		  "a own nodes=0 strict",
+		  { { 0, "", PLACE_UNIT, 0 } },
 		  "-0 0-3 mem 0" },
-		{ "not while it runs", "a own nodes=0 strict", { { 0, "", PLACE_UNIT, 7 } }, "-0 0-3" },
-		{ "unless Migrate=yes", "a own nodes=0 strict migrate", { { 0, "2-5", PLACE_UNIT, 7 } },
-		  "-0 2-3, +0 0-3 mem 0" },
-		{ "preferred memory is the kernel's own choice", "a own nodes=0", { { 0, "", PLACE_UNIT, 0 } },
+		{ "not while it runs",
+		  "a own nodes=0 strict",
+		  { { 0, "", PLACE_UNIT, 7 } },
 		  "-0 0-3" },
-		{ "no memory asked for", "a own nodes=0 nomem migrate", { { 0, "", PLACE_UNIT, 0 } },
+		{ "unless Migrate=yes",
+		  "a own nodes=0 strict migrate",
+		  { { 0, "2-5", PLACE_UNIT, 7 } },
+		  "-0 2-3, +0 0-3 mem 0" },
+		{ "preferred memory is the kernel's own choice",
+		  "a own nodes=0",
+		  { { 0, "", PLACE_UNIT, 0 } },
+		  "-0 0-3" },
+		{ "no memory asked for",
+		  "a own nodes=0 nomem migrate",
+		  { { 0, "", PLACE_UNIT, 0 } },
 		  "-0 0-3" },
 	};
 	size_t n_wrong = 0;

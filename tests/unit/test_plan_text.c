@@ -18,19 +18,25 @@ static void json_is_the_contract(void **state)
 		"{\"generation\":1,\"optimal\":false,\"bound\":null,\"duration_us\":12.3,"
 		"\"machine\":{\"n_pu\":16,\"n_core\":8,\"n_numa\":4,\"pus\":\"0-15\"},"
 		"\"housekeeping\":{\"cpus\":\"0-1\"},\"workloads\":["
-		"{\"name\":\"agent\",\"role\":\"control-plane\",\"pool\":\"default\",\"exclusive\":false,"
-		"\"placed\":true,\"cpus\":\"2\",\"n_pu\":1,\"n_core\":1,\"nodes\":\"0\",\"mems\":\"0\","
+		"{\"name\":\"agent\",\"role\":\"control-plane\",\"pool\":\"default\",\"exclusive\":"
+		"false,"
+		"\"placed\":true,\"cpus\":\"2\",\"n_pu\":1,\"n_core\":1,\"nodes\":\"0\",\"mems\":"
+		"\"0\","
 		"\"quota_mcpu\":null,\"parallelism\":{\"floor\":1,\"ceil\":1,\"advised\":1},"
 		"\"limited_by\":\"max\"},"
-		"{\"name\":\"envoy\",\"role\":\"data-plane\",\"pool\":\"default\",\"exclusive\":true,"
-		"\"placed\":true,\"cpus\":\"4-7\",\"n_pu\":4,\"n_core\":2,\"nodes\":\"1\",\"mems\":\"1\","
+		"{\"name\":\"envoy\",\"role\":\"data-plane\",\"pool\":\"default\",\"exclusive\":"
+		"true,"
+		"\"placed\":true,\"cpus\":\"4-7\",\"n_pu\":4,\"n_core\":2,\"nodes\":\"1\",\"mems\":"
+		"\"1\","
 		"\"quota_mcpu\":2500,\"parallelism\":{\"floor\":2,\"ceil\":3,\"advised\":2},"
 		"\"limited_by\":\"cpu.max of /pods/a\"},"
 		"{\"name\":\"x\",\"role\":\"data-plane\",\"pool\":\"default\",\"exclusive\":true,"
-		"\"placed\":false,\"cpus\":\"\",\"n_pu\":0,\"n_core\":0,\"nodes\":\"\",\"mems\":\"\","
+		"\"placed\":false,\"cpus\":\"\",\"n_pu\":0,\"n_core\":0,\"nodes\":\"\",\"mems\":"
+		"\"\","
 		"\"quota_mcpu\":null,\"parallelism\":{\"floor\":1,\"ceil\":1,\"advised\":1},"
 		"\"limited_by\":\"nothing\"}],"
-		"\"unplaced\":[{\"name\":\"x\",\"reason\":\"needs 6 PUs on one node, the largest node has "
+		"\"unplaced\":[{\"name\":\"x\",\"reason\":\"needs 6 PUs on one node, the largest "
+		"node has "
 		"4; Min=4 would place it, and so would Policy=prefer\"}]}";
 	struct fixture fixture;
 	struct plan *plan;
@@ -59,10 +65,13 @@ static void json_is_the_contract(void **state)
 static void table_is_aligned(void **state)
 {
 	static const char expected[] =
-		"NAME   ROLE           POOL     USE   PUS  NODES  CORES  QUOTA  THREADS  LIMITED BY\n"
+		"NAME   ROLE           POOL     USE   PUS  NODES  CORES  QUOTA  THREADS  LIMITED "
+		"BY\n"
 		"agent  control-plane  default  free  2    0      1      -      1        max\n"
-		"envoy  data-plane     default  own   4-7  1      2      2.5    2        cpu.max of /pods/a\n"
-		"x: not placed: needs 6 PUs on one node, the largest node has 4; Min=4 would place it, and "
+		"envoy  data-plane     default  own   4-7  1      2      2.5    2        cpu.max "
+		"of /pods/a\n"
+		"x: not placed: needs 6 PUs on one node, the largest node has 4; Min=4 would place "
+		"it, and "
 		"so would Policy=prefer\n"
 		"PUs 0-15 planned (8 cores, 4 NUMA nodes), housekeeping 0-1\n";
 	struct fixture fixture;
@@ -85,13 +94,16 @@ static void explains(void **state)
 		"envoy is a data-plane workload of pool 'default', priority 100.\n"
 		"It alone has PUs 4-7: 4 PUs in 2 cores on NUMA node 1.\n"
 		"Its memory comes from node 1.\n"
-		"It asks for at least 4 PUs and at most 4 of its own, in whole cores, one NUMA node in any "
+		"It asks for at least 4 PUs and at most 4 of its own, in whole cores, one NUMA "
+		"node in any "
 		"case.\n"
 		"cpu.max of /pods/a leaves 2.500 PUs.\n"
-		"It should run 2 threads (2 rounded down, 3 rounded up), limited by cpu.max of /pods/a.\n";
+		"It should run 2 threads (2 rounded down, 3 rounded up), limited by cpu.max of "
+		"/pods/a.\n";
 	static const char x[] =
 		"x is a data-plane workload of pool 'default', priority 100.\n"
-		"It is not placed: needs 6 PUs on one node, the largest node has 4; Min=4 would place it, "
+		"It is not placed: needs 6 PUs on one node, the largest node has 4; Min=4 would "
+		"place it, "
 		"and so would Policy=prefer.\n"
 		"It asks for at least 6 PUs and at most 6 of its own, one NUMA node in any case.\n"
 		"No quota limits it or anything above it.\n";
@@ -186,7 +198,8 @@ static void held_is_checked(void **state)
 		{ "cpus are nonsense", "{\"workloads\":[{\"name\":\"x\",\"cpus\":\"3-0\"}]}",
 		  "held plan: workload 'x' has cpus '3-0', expected a list such as '0-3,8'", 0 },
 		{ "twice",
-		  "{\"workloads\":[{\"name\":\"x\",\"cpus\":\"1\"},{\"name\":\"x\",\"cpus\":\"1\"}]}",
+		  "{\"workloads\":[{\"name\":\"x\",\"cpus\":\"1\"},{\"name\":\"x\",\"cpus\":\"1\"}]"
+		  "}",
 		  "held plan: workload 'x' comes twice", 0 },
 		{ "generation is no number", "{\"generation\":\"1\",\"workloads\":[]}",
 		  "held plan: 'generation' is no number from 0 on", 0 },
@@ -220,9 +233,12 @@ static void held_is_checked(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(json_is_the_contract), cmocka_unit_test(table_is_aligned),
-		cmocka_unit_test(explains),		cmocka_unit_test(limited_by_has_words),
-		cmocka_unit_test(held_comes_back),	cmocka_unit_test(held_is_checked),
+		cmocka_unit_test(json_is_the_contract),
+		cmocka_unit_test(table_is_aligned),
+		cmocka_unit_test(explains),
+		cmocka_unit_test(limited_by_has_words),
+		cmocka_unit_test(held_comes_back),
+		cmocka_unit_test(held_is_checked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

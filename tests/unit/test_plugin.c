@@ -92,7 +92,7 @@ static void tables_are_checked_before_use(void **state)
 		int error;
 		const char *text;
 	} rows[] = {
-	/* clang-format off */
+		/* clang-format off */
 		{ "vice_version", -EPROTO, "plugin 'unruly' has interface version 2, expected 1" },
 		{ "vice_name", -EINVAL, "plugin 'unruly' calls itself 'somebody-else'" },
 		{ "vice_null", -EINVAL, "plugin 'unruly' calls itself ''" },
@@ -101,7 +101,7 @@ static void tables_are_checked_before_use(void **state)
 		{ "vice_function", -EINVAL, "plugin 'unruly' has no function 'environment'" },
 		{ "vice_short", -EINVAL, "plugin 'unruly': its table is too short" },
 		{ "vice_symbol", -EINVAL, "plugin 'unruly' has no symbol 'sidecard_plugin'" },
-	/* clang-format on */
+		/* clang-format on */
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
@@ -201,7 +201,7 @@ static int ask(const struct plugin *plugin, struct workload *workload,
 		.n_pu = 3,
 		.n_core = 2,
 		.quota_mcpu = 2500,
-		.parallelism = {2, 3, 3},
+		.parallelism = { 2, 3, 3 },
 	};
 	int r;
 

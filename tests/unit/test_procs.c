@@ -15,17 +15,17 @@ static void names_of_processes(void **state)
 		const char *why, *name;
 		pid_t pid;
 	} rows[] = {
-		{"a process",		       "4711",		       4711	    },
-		{ "the first",	       "1",		    1	      },
-		{ "a file",		    "cpuinfo",	       0	 },
-		{ "leading zero",		  "007",			 0	   },
-		{ "zero would be ourselves", "0",			  0	    },
-		{ "negative",		      "-1",		    0	      },
-		{ "trailing junk",	   "12x",		  0	    },
-		{ "too large",	       "99999999999999999999", 0	 },
-		{ "largest",		     "2147483647",	   2147483647},
-		{ "one more",		      "2147483648",	    0	      },
-		{ "empty",		   "",		       0	 },
+		{ "a process", "4711", 4711 },
+		{ "the first", "1", 1 },
+		{ "a file", "cpuinfo", 0 },
+		{ "leading zero", "007", 0 },
+		{ "zero would be ourselves", "0", 0 },
+		{ "negative", "-1", 0 },
+		{ "trailing junk", "12x", 0 },
+		{ "too large", "99999999999999999999", 0 },
+		{ "largest", "2147483647", 2147483647 },
+		{ "one more", "2147483648", 0 },
+		{ "empty", "", 0 },
 	};
 
 	(void)state;
@@ -44,20 +44,20 @@ static void stat_lines(void **state)
 		int result;
 		uint64_t start_time;
 	} rows[] = {
-		{"plain",			   "7 (cat) S " FIELDS_4_TO_21("4194304") " 5123 99 7\n", 0,	     5123},
+		{ "plain", "7 (cat) S " FIELDS_4_TO_21("4194304") " 5123 99 7\n", 0, 5123 },
 		{ "a name with everything in it",
-		  "7 (a) R 1 ) (b\n) S " FIELDS_4_TO_21("0") " 12 3\n",					0,	   12  },
-		{ "zombie",			    "7 (cat) Z " FIELDS_4_TO_21("0") " 5123 9\n",	  -ESRCH,  0   },
-		{ "kernel thread",		   "2 (kthreadd) S " FIELDS_4_TO_21("2129984") " 5 9\n",	 -ESRCH,
-		  0												    },
-		{ "ends early",			"7 (cat) S 1 2 3\n",				     -EINVAL, 0	},
-		{ "no name",			     "7 cat S 1 2 3\n",					-EINVAL, 0   },
-		{ "ends behind the name",	  "7 (cat)",					     -EINVAL, 0	},
-		{ "ends at the state",	       "7 (cat) ",						   -EINVAL, 0   },
-		{ "a word for a number",		 "7 (cat) S " FIELDS_4_TO_21("x") " 5 9\n",		    -EINVAL, 0   },
+		  "7 (a) R 1 ) (b\n) S " FIELDS_4_TO_21("0") " 12 3\n", 0, 12 },
+		{ "zombie", "7 (cat) Z " FIELDS_4_TO_21("0") " 5123 9\n", -ESRCH, 0 },
+		{ "kernel thread", "2 (kthreadd) S " FIELDS_4_TO_21("2129984") " 5 9\n", -ESRCH,
+		  0 },
+		{ "ends early", "7 (cat) S 1 2 3\n", -EINVAL, 0 },
+		{ "no name", "7 cat S 1 2 3\n", -EINVAL, 0 },
+		{ "ends behind the name", "7 (cat)", -EINVAL, 0 },
+		{ "ends at the state", "7 (cat) ", -EINVAL, 0 },
+		{ "a word for a number", "7 (cat) S " FIELDS_4_TO_21("x") " 5 9\n", -EINVAL, 0 },
 		{ "a number beyond 64 bits",
-		  "7 (cat) S " FIELDS_4_TO_21("0") " 99999999999999999999999 9\n",			   -EINVAL, 0   },
-		{ "empty",			   "",						    -EINVAL, 0	  },
+		  "7 (cat) S " FIELDS_4_TO_21("0") " 99999999999999999999999 9\n", -EINVAL, 0 },
+		{ "empty", "", -EINVAL, 0 },
 	};
 
 	(void)state;
@@ -75,21 +75,21 @@ static void cgroup_lines(void **state)
 	static const struct {
 		const char *why, *text, *path; /* NULL: refused */
 	} rows[] = {
-		{"unified",			     "0::/system.slice/a.service\n",		     "/system.slice/a.service"},
-		{ "the root",			      "0::/\n",					"/"			    },
-		{ "hybrid",			     "12:cpu,cpuacct:/x\n1:name=systemd:/y\n0::/z\n", "/z"			  },
-		{ "a v1 path that looks like ours",	    "1:name=systemd:/0::/evil\n0::/z\n",		 "/z"		      },
-		{ "only v1",			     "12:cpu,cpuacct:/x\n",			    ""		       },
-		{ "empty",			      "",					      ""			  },
-		{ "removed under a zombie",		    "0::/a/b (deleted)\n",			   NULL			},
-		{ "outside our namespace",		   "0::/../b\n",					 NULL		      },
-		{ "outside, further down",		   "0::/a/../../b\n",				      NULL			   },
-		{ "outside, at the end",		 "0::/..\n",					     NULL			  },
-		{ "dots that are a name",		  "0::/..a/b..\n",				   "/..a/b.."		      },
-		{ "three dots are a name",		   "0::/...\n",					"/..."		       },
-		{ "not absolute",			  "0::a\n",					    NULL			 },
-		{ "nothing",			     "0::\n",					 NULL			   },
-		{ "control bytes are allowed in names", "0::/a\tb\x01\n",				  "/a\tb\x01"	      },
+		{ "unified", "0::/system.slice/a.service\n", "/system.slice/a.service" },
+		{ "the root", "0::/\n", "/" },
+		{ "hybrid", "12:cpu,cpuacct:/x\n1:name=systemd:/y\n0::/z\n", "/z" },
+		{ "a v1 path that looks like ours", "1:name=systemd:/0::/evil\n0::/z\n", "/z" },
+		{ "only v1", "12:cpu,cpuacct:/x\n", "" },
+		{ "empty", "", "" },
+		{ "removed under a zombie", "0::/a/b (deleted)\n", NULL },
+		{ "outside our namespace", "0::/../b\n", NULL },
+		{ "outside, further down", "0::/a/../../b\n", NULL },
+		{ "outside, at the end", "0::/..\n", NULL },
+		{ "dots that are a name", "0::/..a/b..\n", "/..a/b.." },
+		{ "three dots are a name", "0::/...\n", "/..." },
+		{ "not absolute", "0::a\n", NULL },
+		{ "nothing", "0::\n", NULL },
+		{ "control bytes are allowed in names", "0::/a\tb\x01\n", "/a\tb\x01" },
 	};
 
 	(void)state;

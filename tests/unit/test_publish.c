@@ -234,14 +234,14 @@ static void an_unsafe_directory_is_refused(void **state)
 		int result;
 		const char *said;
 	} rows[] = {
-		{"the group may plant files",       make_writable,      -EPERM,   "mode 0775" },
-		{ "anybody may, as in /tmp",	     make_sticky,	  -EPERM,	  "mode 1777" },
-		{ "a file",			    make_file,	       -ENOTDIR, "sidecard"  },
-		{ "a link leads elsewhere",	    make_link,	       -ENOTDIR, "sidecard"  },
-		{ "others may plant pages",	    make_live_writable, -EPERM,	"'live'"	 },
-		{ "env files would go elsewhere",	  make_env_link,	 -ENOTDIR, "'env'"	   },
-		{ "a lock would be made elsewhere", make_lock_link,	    -ELOOP,   ".lock"	    },
-		{ "somebody else's",		     make_foreign,	   -EPERM,   "user 65534"},
+		{ "the group may plant files", make_writable, -EPERM, "mode 0775" },
+		{ "anybody may, as in /tmp", make_sticky, -EPERM, "mode 1777" },
+		{ "a file", make_file, -ENOTDIR, "sidecard" },
+		{ "a link leads elsewhere", make_link, -ENOTDIR, "sidecard" },
+		{ "others may plant pages", make_live_writable, -EPERM, "'live'" },
+		{ "env files would go elsewhere", make_env_link, -ENOTDIR, "'env'" },
+		{ "a lock would be made elsewhere", make_lock_link, -ELOOP, ".lock" },
+		{ "somebody else's", make_foreign, -EPERM, "user 65534" },
 	};
 
 	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
@@ -298,18 +298,19 @@ static void a_change_is_written_and_nothing_else(void **state)
 			uint64_t generation;
 		} out[4];
 	} rows[] = {
-		{"the first update writes all",		 "abC", 1,  { { "a", 1 }, { "b", 1 }, { "c", 1 } }		  },
-		{ "one changed",				 "aBc", 2,  { { "a", 1 }, { "b", 2 }, { "c", 1 } }		  },
-		{ "nothing changed",			     "abc", 3,  { { "a", 1 }, { "b", 2 }, { "c", 1 } }	      },
-		{ "one went",				  "ac",  4,  { { "a", 1 }, { "b", 0 }, { "c", 1 } }	      },
-		{ "one came, between",			       "aBc", 5,	 { { "a", 1 }, { "b", 5 }, { "c", 1 } }		},
+		{ "the first update writes all", "abC", 1, { { "a", 1 }, { "b", 1 }, { "c", 1 } } },
+		{ "one changed", "aBc", 2, { { "a", 1 }, { "b", 2 }, { "c", 1 } } },
+		{ "nothing changed", "abc", 3, { { "a", 1 }, { "b", 2 }, { "c", 1 } } },
+		{ "one went", "ac", 4, { { "a", 1 }, { "b", 0 }, { "c", 1 } } },
+		{ "one came, between", "aBc", 5, { { "a", 1 }, { "b", 5 }, { "c", 1 } } },
 		{ "one came that is said not to have changed",
-		  "abcd",					      6,
-		  { { "c", 1 }, { "d", 6 } }										 },
-		{ "the ends went",				   "bc",	 7,  { { "a", 0 }, { "b", 5 }, { "c", 1 }, { "d", 0 } }},
-		{ "all others",				"AD",  8,	 { { "a", 8 }, { "b", 0 }, { "c", 0 }, { "d", 8 } }},
-		{ "none",				      "",    9,	 { { "a", 0 }, { "d", 0 } }			    },
-		{ "back again",				"A",   10, { { "a", 10 } }					 },
+		  "abcd",
+		  6,
+		  { { "c", 1 }, { "d", 6 } } },
+		{ "the ends went", "bc", 7, { { "a", 0 }, { "b", 5 }, { "c", 1 }, { "d", 0 } } },
+		{ "all others", "AD", 8, { { "a", 8 }, { "b", 0 }, { "c", 0 }, { "d", 8 } } },
+		{ "none", "", 9, { { "a", 0 }, { "d", 0 } } },
+		{ "back again", "A", 10, { { "a", 10 } } },
 	};
 
 	restart(fixture);

@@ -14,21 +14,22 @@ static void parses_what_the_kernel_prints(void **state)
 		int result;
 		struct quota quota;
 	} rows[] = {
-		{"unlimited, as after boot",	      "max 100000\n",		      0,	 { QUOTA_UNLIMITED_US, 100000 }},
-		{ "one and a half PUs",		"150000 100000\n",		   0,   { 150000, 100000 }		 },
-		{ "without the newline",		 "1000 1000",		      0,	 { 1000, 1000 }		},
+		{ "unlimited, as after boot", "max 100000\n", 0, { QUOTA_UNLIMITED_US, 100000 } },
+		{ "one and a half PUs", "150000 100000\n", 0, { 150000, 100000 } },
+		{ "without the newline", "1000 1000", 0, { 1000, 1000 } },
 		{ "the largest quota",
-		  "18446744073709551 1000000",					   0,
-		  { 18446744073709551, 1000000 }									    },
-		{ "empty file",			"",				    -22, { 0 }			       },
-		{ "one number",			"100000\n",			    -22, { 0 }			       },
-		{ "trailing junk",			   "70000 100000 junk",		-22, { 0 }			   },
-		{ "leading blank",			   " 70000 100000",		    -22, { 0 }			       },
-		{ "period zero would divide by zero", "max 0",			       -22, { 0 }			  },
-		{ "quota zero",			"0 100000",			    -22, { 0 }			       },
-		{ "negative",			      "-1 100000",			   -22, { 0 }			      },
-		{ "more than 64 bits",		       "99999999999999999999999 100000", -22, { 0 }			    },
-		{ "maxi",			     "maxi 100000",			 -22, { 0 }			    },
+		  "18446744073709551 1000000",
+		  0,
+		  { 18446744073709551, 1000000 } },
+		{ "empty file", "", -22, { 0 } },
+		{ "one number", "100000\n", -22, { 0 } },
+		{ "trailing junk", "70000 100000 junk", -22, { 0 } },
+		{ "leading blank", " 70000 100000", -22, { 0 } },
+		{ "period zero would divide by zero", "max 0", -22, { 0 } },
+		{ "quota zero", "0 100000", -22, { 0 } },
+		{ "negative", "-1 100000", -22, { 0 } },
+		{ "more than 64 bits", "99999999999999999999999 100000", -22, { 0 } },
+		{ "maxi", "maxi 100000", -22, { 0 } },
 	};
 
 	(void)state;
@@ -50,23 +51,23 @@ static void tightest_level_wins(void **state)
 		struct quota levels[3];
 		uint32_t mcpu;
 	} rows[] = {
-		{"the ancestor is tighter",
+		{ "the ancestor is tighter",
 		  { { 800000, 100000 }, { 200000, 100000 }, { QUOTA_UNLIMITED_US, 100000 } },
-		  2000		       },
+		  2000 },
 		{ "the leaf is tighter",
 		  { { 50000, 100000 }, { 200000, 100000 }, { 300000, 100000 } },
-		  500		      },
+		  500 },
 		{ "periods differ",
 		  { { 10000, 20000 }, { 900, 1000 }, { 1000000, 1000000 } },
-		  500		      },
+		  500 },
 		{ "unlimited at every level",
 		  { { QUOTA_UNLIMITED_US, 1 },
 		    { QUOTA_UNLIMITED_US, 1 },
 		    { QUOTA_UNLIMITED_US, 1 } },
-		  QUOTA_UNLIMITED_MCPU},
+		  QUOTA_UNLIMITED_MCPU },
 		{ "never 0",
 		  { { 1, 1000000 }, { QUOTA_UNLIMITED_US, 1 }, { QUOTA_UNLIMITED_US, 1 } },
-		  1		    },
+		  1 },
 	};
 
 	(void)state;
@@ -81,18 +82,10 @@ static void rounds_to_whole_pus(void **state)
 	static const struct {
 		uint32_t mcpu, floor, ceil;
 	} rows[] = {
-		{1,		     1,		1	  },
-		{ 500,		       1,	  1	    },
-		   { 1000,		   1,	      1		},
-		{ 1001,			1,	   1	     },
-		{ 1002,			1,	   2	     },
-		   { 1500,		   1,	      2		},
-		{ 2500,			2,	   3	     },
-		{ 3999,			4,	   4	     },
-		   { 3998,		   3,	      4		},
-		{ 4001,			4,	   4	     },
-		{ 64000,		 64,	     64	},
-		   { QUOTA_UNLIMITED_MCPU, UINT32_MAX, UINT32_MAX},
+		{ 1, 1, 1 },	{ 500, 1, 1 },	   { 1000, 1, 1 },
+		{ 1001, 1, 1 }, { 1002, 1, 2 },	   { 1500, 1, 2 },
+		{ 2500, 2, 3 }, { 3999, 4, 4 },	   { 3998, 3, 4 },
+		{ 4001, 4, 4 }, { 64000, 64, 64 }, { QUOTA_UNLIMITED_MCPU, UINT32_MAX, UINT32_MAX },
 	};
 
 	(void)state;
@@ -109,20 +102,11 @@ static void parses_quotas_of_config(void **state)
 		int result;
 		uint32_t mcpu;
 	} rows[] = {
-		{"2.5",	 0,   2500		 },
-		    { "150%",	      0,	 1500		      },
-		 { "max",	  0,   QUOTA_UNLIMITED_MCPU},
-		{ "0.001",	   0,   1			},
-		    { "0",	   -34, 0			  },
-		 { "0.0001",     -22, 0		    },
-		{ "1.",		-22, 0		       },
-		    { ".5",	    -22, 0		   },
-		 { "-1",	 -22, 0			},
-		{ "1e3",	 -22, 0			},
-		    { "",		  -22, 0			 },
-		 { "4294967295", -34, 0			},
-		{ "0%",		-34, 0		       },
-		    { "1.5%",	      -22, 0		     },
+		{ "2.5", 0, 2500 }, { "150%", 0, 1500 }, { "max", 0, QUOTA_UNLIMITED_MCPU },
+		{ "0.001", 0, 1 },  { "0", -34, 0 },	 { "0.0001", -22, 0 },
+		{ "1.", -22, 0 },   { ".5", -22, 0 },	 { "-1", -22, 0 },
+		{ "1e3", -22, 0 },  { "", -22, 0 },	 { "4294967295", -34, 0 },
+		{ "0%", -34, 0 },   { "1.5%", -22, 0 },
 	};
 
 	(void)state;

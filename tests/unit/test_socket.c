@@ -157,12 +157,12 @@ static void malformed_bytes_close_their_own_connection_only(void **state)
 		const char *why, *bytes;
 		size_t n_bytes;
 	} rows[] = {
-		{"no JSON",	     TEXT("GET / HTTP/1.1\r\n\r\n\0")		      },
+		{ "no JSON", TEXT("GET / HTTP/1.1\r\n\r\n\0") },
 		{ "NULs",
-		  TEXT("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")},
-		{ "invalid UTF-8", TEXT("{\"method\":\"\xc3(\"}\0")			    },
-		{ "a key twice",	 TEXT("{\"method\":\"a\",\"method\":\"b\"}\0")	       },
-		{ "a reply",	     TEXT("{\"error\":\"x\"}\0")				 },
+		  TEXT("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0") },
+		{ "invalid UTF-8", TEXT("{\"method\":\"\xc3(\"}\0") },
+		{ "a key twice", TEXT("{\"method\":\"a\",\"method\":\"b\"}\0") },
+		{ "a reply", TEXT("{\"error\":\"x\"}\0") },
 	};
 	struct fixture *f = fixture_new(1);
 	int good = client_open(f);

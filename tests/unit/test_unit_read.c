@@ -103,9 +103,7 @@ static int on_message(sd_bus_message *message, void *userdata, sd_bus_error *err
 
 static void mock_start(struct mock *mock, struct fixture *f)
 {
-	sd_id128_t id = {
-		.qwords = {1, 2}
-	};
+	sd_id128_t id = { .qwords = { 1, 2 } };
 	int fds[2];
 
 	*mock = (struct mock){ .f = f };
@@ -280,11 +278,11 @@ static void bad_answers_cost_nothing_but_the_answer(void **state)
 		const char *why, *error;
 		bool wrong_types, kept;
 	} rows[] = {
-		{"no answer in time",	       SD_BUS_ERROR_NO_REPLY,	      false, true },
+		{ "no answer in time", SD_BUS_ERROR_NO_REPLY, false, true },
 		{ "PID 1 is not on the bus", SD_BUS_ERROR_SERVICE_UNKNOWN, false, true },
-		{ "refused",		     SD_BUS_ERROR_ACCESS_DENIED,	 false, true },
-		{ "not what was asked for",  NULL,			  true,	true },
-		{ "no such unit",		  DESTINATION ".NoSuchUnit",    false, false},
+		{ "refused", SD_BUS_ERROR_ACCESS_DENIED, false, true },
+		{ "not what was asked for", NULL, true, true },
+		{ "no such unit", DESTINATION ".NoSuchUnit", false, false },
 	};
 
 	(void)state;
@@ -324,11 +322,11 @@ static void lies_of_pid_1_lead_nowhere(void **state)
 	static const struct {
 		const char *why, *slice, *control_group;
 	} rows[] = {
-		{"a path out of the tree", "system.slice", "/../../etc/a.service"		   },
-		{ "another unit's path",	 "system.slice", "/system.slice/b.service"	   },
-		{ "payload of another",	"system.slice", "/system.slice/b.service/a.service"},
-		{ "no slice's name",	     "../x",	     ""					},
-		{ "a slice that is none",  "-x.slice",     ""				 },
+		{ "a path out of the tree", "system.slice", "/../../etc/a.service" },
+		{ "another unit's path", "system.slice", "/system.slice/b.service" },
+		{ "payload of another", "system.slice", "/system.slice/b.service/a.service" },
+		{ "no slice's name", "../x", "" },
+		{ "a slice that is none", "-x.slice", "" },
 	};
 
 	(void)state;

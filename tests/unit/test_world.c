@@ -8,14 +8,14 @@ static void quota_of_leaf_and_ancestor(void **state)
 		unsigned n_reported;
 		uint32_t mcpu;
 	} rows[] = {
-		{"leaf",			       "/proxy.slice/proxy.service", "150000 100000\n", 1, 1500		   },
-		{ "ancestor",			      "/proxy.slice",		      "50000 100000\n",	1, 500		       },
-		{ "unlimited again",		     "/proxy.slice",		     "max 100000\n",    1, QUOTA_UNLIMITED_MCPU},
-		{ "the same value in other words",	   "/proxy.slice/proxy.service", "15000 10000\n",	  0,
-		  1500													  },
-		{ "malformed: what was known is kept", "/proxy.slice/proxy.service", "junk\n",	       0,
-		  1500													  },
-		{ "well again",			"/proxy.slice/proxy.service", "200000 100000\n", 1, 2000		 },
+		{ "leaf", "/proxy.slice/proxy.service", "150000 100000\n", 1, 1500 },
+		{ "ancestor", "/proxy.slice", "50000 100000\n", 1, 500 },
+		{ "unlimited again", "/proxy.slice", "max 100000\n", 1, QUOTA_UNLIMITED_MCPU },
+		{ "the same value in other words", "/proxy.slice/proxy.service", "15000 10000\n", 0,
+		  1500 },
+		{ "malformed: what was known is kept", "/proxy.slice/proxy.service", "junk\n", 0,
+		  1500 },
+		{ "well again", "/proxy.slice/proxy.service", "200000 100000\n", 1, 2000 },
 	};
 
 	(void)state;

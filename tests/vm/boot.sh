@@ -64,7 +64,7 @@ machine() {
 
 # Kernel command line; mitigations cost much and mean nothing in an emulated machine.
 command_line() {
-	printf '%s ' root=/dev/vda rw console=ttyS0 psi=1 panic=-1 oops=panic mitigations=off audit=0 random.trust_cpu=on \
+	printf '%s ' root=/dev/vda rw rootflags=noatime console=ttyS0 psi=1 panic=-1 oops=panic mitigations=off audit=0 random.trust_cpu=on \
 		fsck.mode=skip net.ifnames=0 systemd.show_status=auto "$@"
 }
 

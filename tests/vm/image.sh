@@ -20,6 +20,9 @@ build_packages=(
 )
 # All the initrd has to do is to find the root disk; a full one costs seconds of emulated decompression.
 initrd_modules=(virtio_pci virtio_blk ext4)
+# udev loads these for the emulated CPU; each tests itself for seconds and hotplug repeats some.
+unwanted_modules=(aesni_intel ghash_clmulni_intel sha512_ssse3 sha256_ssse3 sha1_ssse3 crct10dif_pclmul crc32_pclmul
+	crc32c_intel rapl intel_rapl_msr intel_rapl_common ahci serio_raw)
 
 packages_of() {
 	local package
@@ -39,20 +42,24 @@ make_guest_tree() {
 }
 
 # What makes the tree a test machine: root without a password on the console, one unit that hands over to the
-# payload disk, nothing that wakes up by itself.
+# payload disk, nothing that wakes up by itself or only makes the boot longer.
 furnish() {
 	local tree=$1 unit
 
 	mkdir -p "$tree/src" "$tree/build" "$tree/payload"
 	printf 'sidecard-vm\n' >"$tree/etc/hostname"
 	printf '127.0.0.1 localhost sidecard-vm\n' >"$tree/etc/hosts"
-	printf 'uninitialized\n' >"$tree/etc/machine-id"
-	printf '/dev/vda / ext4 defaults,noatime 0 0\n' >"$tree/etc/fstab"
+	: >"$tree/etc/fstab"
 	passwd --root "$tree" --delete root >/dev/null
 	for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
-		fstrim.timer man-db.timer systemd-pstore.service systemd-networkd-wait-online.service getty@tty1.service; do
+		fstrim.timer man-db.timer systemd-pstore.service systemd-networkd.service systemd-networkd.socket \
+		systemd-networkd-wait-online.service getty@tty1.service; do
 		ln -sf /dev/null "$tree/etc/systemd/system/$unit"
 	done
+	# Not a first boot, and nothing to update in it.
+	tr -d - </proc/sys/kernel/random/uuid >"$tree/etc/machine-id"
+	touch "$tree/etc/.updated" "$tree/var/.updated"
+	printf 'blacklist %s\n' "${unwanted_modules[@]}" >"$tree/etc/modprobe.d/vm.conf"
 
 	mkdir -p "$tree/etc/systemd/journald.conf.d"
 	cat >"$tree/etc/systemd/journald.conf.d/vm.conf" <<-END
