@@ -419,11 +419,35 @@ static int open_all(struct daemon *daemon, struct fault *fault)
 	return r;
 }
 
-void daemon_ready(struct daemon *daemon)
+/* A PID 1 that does not answer for longer keeps nobody from starting: the numbers are out, the
+ * places follow. */
+#define READY_LATEST_US (10 * UINT64_C(1000000))
+
+static int on_ready_latest(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)source;
+	(void)usec;
+	daemon_ready(userdata);
+	return 0;
+}
+
+void daemon_started(struct daemon *daemon)
 {
 	daemon->started = true;
 	event_started(SIDECARD_VERSION, daemon->conf->n_workloads, daemon->topology->n_pu,
 		      daemon->topology->n_node);
+	if (world_is_known(daemon->world))
+		return;
+	sd_event_add_time_relative(daemon->event, &daemon->ready_timer, CLOCK_MONOTONIC,
+				   READY_LATEST_US, 0, on_ready_latest, daemon);
+}
+
+void daemon_ready(struct daemon *daemon)
+{
+	if (daemon->is_ready)
+		return;
+	daemon->is_ready = true;
+	daemon->ready_timer = sd_event_source_unref(daemon->ready_timer);
 	sd_notifyf(0, "READY=1\nSTATUS=%zu workloads on %u PUs", daemon->conf->n_workloads,
 		   daemon->topology->n_pu);
 }
@@ -447,6 +471,7 @@ static void daemon_close(struct daemon *daemon)
 	free(daemon->snapshot_workloads);
 	free(daemon->changed);
 	free(daemon->held_cpus);
+	sd_event_source_unref(daemon->ready_timer);
 	sd_event_source_unref(daemon->settle_timer);
 	sd_event_source_unref(daemon->retry_timer);
 	sd_event_source_unref(daemon->lease_timer);

@@ -81,11 +81,13 @@ struct daemon {
 	struct registration *registrations;
 	size_t n_registrations;
 
+	sd_event_source *ready_timer; /* the longest that PID 1 is waited for before we say READY */
 	sd_event_source *settle_timer; /* collects a burst */
 	sd_event_source *retry_timer;  /* after a place that did not hold; doubles */
 	sd_event_source *lease_timer;
 	uint64_t retry_us;
 	bool round_wanted; /* something changed while the applier was busy */
+	bool is_ready;	   /* the service manager was told */
 	bool started;	   /* the first publication is out */
 };
 
@@ -94,6 +96,7 @@ int daemon_index(const struct daemon *daemon, const char *workload); /* of conf;
 int daemon_reload(struct daemon *daemon, struct fault_list *faults);
 void daemon_adopt_next_conf(struct daemon *daemon);
 int daemon_load_topology(struct daemon *daemon, struct fault *fault);
+void daemon_started(struct daemon *daemon);
 void daemon_ready(struct daemon *daemon);
 
 /* daemon_round.c */

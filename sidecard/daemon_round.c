@@ -319,6 +319,10 @@ static void edition_publish(struct daemon *daemon, struct plan *plan)
 	}
 	daemon->retired_conf = conf_free(daemon->retired_conf);
 	if (!daemon->started)
+		daemon_started(daemon);
+	/* Units that are ordered after us begin in their place only where PID 1 has told of them
+	 * and been told. */
+	if (!daemon->is_ready && world_is_known(daemon->world))
 		daemon_ready(daemon);
 }
 

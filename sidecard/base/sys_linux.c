@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/cn_proc.h>
 #include <linux/connector.h>
 #include <linux/netlink.h>
@@ -28,6 +29,36 @@ static uint64_t linux_now_us(const struct sys *sys)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+/* The same by hand, a component at a time: RestrictSUIDSGID= makes openat2 fail with ENOSYS, since its filter cannot look
+ * into the structure (systemd.exec(5)). No component may be a link or "..", so nothing leads out of @dirfd. */
+static int open_by_steps(int dirfd, const char *path, int flags)
+{
+	cleanup(close_fdp) int parent = -1;
+	char component[NAME_MAX + 1];
+
+	for (;;) {
+		size_t n = strcspn(path, "/");
+		bool is_last = path[n + strspn(path + n, "/")] == '\0';
+		int fd;
+
+		if (n == 0 || (n == 2 && path[0] == '.' && path[1] == '.'))
+			return -EXDEV; /* as openat2: it would leave the directory */
+		if (n > NAME_MAX)
+			return -ENAMETOOLONG;
+		memcpy(component, path, n);
+		component[n] = '\0';
+		fd = openat(parent < 0 ? dirfd : parent, component,
+			    (is_last ? flags : O_PATH | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+		if (is_last)
+			return fd;
+		close_fdp(&parent);
+		parent = fd;
+		path += n + strspn(path + n, "/");
+	}
+}
+
 static int linux_open(const struct sys *sys, int dirfd, const char *path, int flags)
 {
 	struct open_how how = {
@@ -40,6 +71,8 @@ static int linux_open(const struct sys *sys, int dirfd, const char *path, int fl
 	do /* openat2(2): EAGAIN where a rename or mount raced with RESOLVE_BENEATH */
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 	while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+	if (fd < 0 && errno == ENOSYS)
+		return open_by_steps(dirfd, path, flags);
 	return fd < 0 ? -errno : (int)fd;
 }
 

@@ -221,6 +221,26 @@ static int held_load(struct input *input, const char *path)
 	return plan_parse_held(json, &input->snapshot, &input->held, &fault) < 0 ? say(&fault) : 0;
 }
 
+/* PUs and nodes that the machine does not have are the configuration's fault. A minimum that does
+ * not fit is not: the plan says so, with what would do instead. */
+static int machine_check(const struct input *input, struct fault_list *faults)
+{
+	const struct conf *conf = input->conf;
+	cleanup(freep) uint32_t *minimums = calloc(conf->n_workloads + 1, sizeof(*minimums));
+	int r;
+
+	if (!minimums)
+		return -ENOMEM;
+	for (size_t i = 0; i < conf->n_workloads; i++) {
+		minimums[i] = conf->workloads[i]->min_pu;
+		conf->workloads[i]->min_pu = 1;
+	}
+	r = conf_check_machine(conf, input->topology, faults);
+	for (size_t i = 0; i < conf->n_workloads; i++)
+		conf->workloads[i]->min_pu = minimums[i];
+	return r;
+}
+
 /* 0 or the exit code. */
 static int input_load(const struct options *options, struct input *input)
 {
@@ -231,7 +251,7 @@ static int input_load(const struct options *options, struct input *input)
 		return say_all(&faults);
 	if (topo_load(options->machine, &input->topology, &fault) < 0)
 		return say(&fault);
-	if (conf_check_machine(input->conf, input->topology, &faults) < 0)
+	if (machine_check(input, &faults) < 0)
 		return say_all(&faults);
 	if (options->allowed && allowed_parse(options->allowed, input) != 0)
 		return EXIT_FAULT;

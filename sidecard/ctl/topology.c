@@ -17,8 +17,10 @@
 #include "sense/topo_load.h"
 
 static const char help[] =
-	"Usage: sidecarctl topology [--machine MACHINE] [--xml | --json]\n"
-	"Prints packages, NUMA nodes with memory and distances, L3 caches, cores and PUs.\n\n"
+	"Usage: sidecarctl topology [--machine MACHINE] [--runtime-dir DIR] [--xml | --json]\n"
+	"Prints packages, NUMA nodes with memory and distances, L3 caches, cores and PUs; of this "
+	"machine\n"
+	"with the workloads that own PUs, where the daemon runs.\n\n"
 	"  --machine MACHINE  live (default), synthetic:STRING, FILE.xml or a captured DIR\n"
 	"  --xml              hwloc XML, for lstopo: sidecarctl topology --xml | lstopo --if xml "
 	"-i -\n"
@@ -177,23 +179,64 @@ static int print_json(const struct topology *topology, const struct topology_own
 	return r == 0 ? 0 : fault_set(fault, -EIO, "cannot print the machine as JSON");
 }
 
-static int print_topology(const char *machine, enum form form, struct fault *fault)
+/* The daemon's answer to List, where there is a daemon. */
+struct placements {
+	json_t *reply;
+};
+
+static void placements_done(struct placements *placements)
 {
-	static const struct topology_owners nobody = { 0 };
+	json_decref(placements->reply);
+}
+
+/* Who has this PU to himself? */
+static const char *placements_owner_of(const void *userdata, uint32_t pu_os)
+{
+	const struct placements *placements = userdata;
+	const json_t *placement;
+	size_t i;
+
+	json_array_foreach (json_object_get(placements->reply, "workloads"), i, placement) {
+		cleanup(cpuset_done) struct cpuset cpus = { 0 };
+		const char *list = json_string_value(json_object_get(placement, "cpus"));
+
+		if (json_is_true(json_object_get(placement, "exclusive")) && list &&
+		    cpuset_parse(list, &cpus) == 0 && cpuset_has(&cpus, pu_os))
+			return json_string_value(json_object_get(placement, "name"));
+	}
+	return NULL;
+}
+
+/* No daemon is no fault: the machine is drawn without owners. */
+static void placements_ask(const char *runtime_dir, struct placements *placements)
+{
+	cleanup(client_done) struct client client = { .fd = -1 };
+
+	if (client_open(runtime_dir, &client, NULL) == 0)
+		client_call(&client, "io.sidecard.List", NULL, &placements->reply, NULL);
+}
+
+static int print_topology(const char *machine, const char *runtime_dir, enum form form,
+			  struct fault *fault)
+{
+	cleanup(placements_done) struct placements placements = { 0 };
+	const struct topology_owners owners = { &placements, placements_owner_of };
 	cleanup(topology_freep) struct topology *topology = NULL;
 	cleanup(freep) char *text = NULL;
 	int r = topo_load(machine, &topology, fault);
 
 	if (r < 0)
 		return r;
+	if (strcmp(machine, "live") == 0)
+		placements_ask(runtime_dir, &placements);
 	if (form == FORM_JSON)
-		return print_json(topology, &nobody, fault);
+		return print_json(topology, &owners, fault);
 	if (form == FORM_XML) {
-		r = topology_xml(machine, topology, &nobody, &text, fault);
+		r = topology_xml(machine, topology, &owners, &text, fault);
 		if (r < 0)
 			return r;
 	} else {
-		text = topology_picture(topology, &nobody, verb_has_colour());
+		text = topology_picture(topology, &owners, verb_has_colour());
 	}
 	if (!text)
 		return fault_set(fault, -ENOMEM, "no memory to draw machine '%.200s'", machine);
@@ -206,12 +249,13 @@ int verb_topology(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "machine", required_argument, NULL, 'm' },
+		{ "runtime-dir", required_argument, NULL, 'r' },
 		{ "xml", no_argument, NULL, 'x' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	const char *machine = "live";
+	const char *machine = "live", *runtime_dir = CLIENT_RUNTIME_DIR;
 	enum form form = FORM_PICTURE;
 	struct fault fault = { 0 };
 	int option;
@@ -220,6 +264,8 @@ int verb_topology(int argc, char **argv)
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'm') {
 			machine = optarg;
+		} else if (option == 'r') {
+			runtime_dir = optarg;
 		} else if (option == 'x' || option == 'j') {
 			form = option == 'x' ? FORM_XML : FORM_JSON;
 		} else if (option == 'h') {
@@ -234,7 +280,7 @@ int verb_topology(int argc, char **argv)
 		fprintf(stderr, "sidecarctl: topology takes no argument '%s'\n", argv[optind]);
 		return EXIT_FAULT;
 	}
-	if (print_topology(machine, form, &fault) == 0)
+	if (print_topology(machine, runtime_dir, form, &fault) == 0)
 		return EXIT_DONE;
 	fprintf(stderr, "sidecarctl: %s\n", fault.text);
 	return EXIT_FAULT;

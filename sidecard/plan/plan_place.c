@@ -162,12 +162,14 @@ static bool replace(struct attempt *attempt)
 	uint32_t n = 0;
 	bool helped = false;
 
-	for (uint32_t i = 0; i < attempt->n_order && n < REPLACE_MOST; i++) {
-		struct demand *demand = &work->demands[attempt->order[i]];
+	for (uint32_t i = work->first_order[attempt->domain];
+	     i < work->first_order[attempt->domain + 1] && n < REPLACE_MOST; i++) {
+		struct demand *demand = &work->demands[work->sorted[i]];
 		uint32_t n_before = demand->n_got;
 		bool apart;
 
-		if (demand->n_got == 0 || demand->conf->numa_policy == NUMA_SPREAD)
+		if (!demand->conf->exclusive || demand->n_got == 0 ||
+		    demand->conf->numa_policy == NUMA_SPREAD)
 			continue;
 		apart = is_apart(attempt, demand);
 		if (demand->n_got >= demand->n_target && !apart)

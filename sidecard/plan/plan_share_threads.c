@@ -19,24 +19,25 @@ static void spare_add(struct plan_share *share, const struct user *user, uint32_
 		share->levels[p].n_spare += n;
 }
 
-/* n_floor of each, and what that leaves of each quota in whole PUs. True where some level is overdrawn: somebody whose own limit is below one
- * PU runs a thread all the same. */
+/* n_floor of each, and what that leaves of each quota in whole PUs. True where some level is
+ * overdrawn: somebody whose own limit is below one PU runs a thread all the same. */
 static bool floors_fill(struct plan_share *share, const struct snapshot *snapshot, uint32_t first,
 			uint32_t end)
 {
 	bool overdrawn = false;
 
 	for (uint32_t p = first; p < end; p++)
-		share->levels[p].n_spare =
-			quota_floor_pu(snapshot->limits[share->levels[p].limit].quota_mcpu);
+		share->levels[p].n_spare = quota_floor_pu(
+			snapshot->limits[share->levels[p].limit].quota_mcpu);
 	for (uint32_t u = share->levels[first].first_user; u < share->levels[end].first_user; u++) {
 		struct user *user = &share->users[u];
 
 		user->n_floor = user->n_cap;
 		if (sharer_of(share, user->level) == SHARE_NONE)
 			continue;
-		user->n_floor = user->share_mcpu < 2000 ? 1 : least_of(user->share_mcpu / 1000,
-								       user->n_cap);
+		user->n_floor = user->share_mcpu < 2000
+					? 1
+					: least_of(user->share_mcpu / 1000, user->n_cap);
 		spare_add(share, user, first, -(int64_t)user->n_floor);
 	}
 	for (uint32_t p = first; p < end; p++)
@@ -53,7 +54,8 @@ static bool is_overdrawn(const struct plan_share *share, const struct user *user
 	return false;
 }
 
-/* Takes back whole threads, the smallest fractions first, one each and again, until the sums fit or everybody is down to one. */
+/* Takes back whole threads, the smallest fractions first, one each and again, until the sums fit or
+ * everybody is down to one. */
 static void floors_lower(struct plan_share *share, uint32_t first, uint32_t end)
 {
 	bool lowered = true;
@@ -73,7 +75,8 @@ static void floors_lower(struct plan_share *share, uint32_t first, uint32_t end)
 			heads[user->share_mcpu % 1000] = u;
 		}
 		for (uint32_t fraction = 0; fraction < 1000; fraction++)
-			for (uint32_t u = heads[fraction]; u != SHARE_NONE; u = share->users[u].next) {
+			for (uint32_t u = heads[fraction]; u != SHARE_NONE;
+			     u = share->users[u].next) {
 				if (!is_overdrawn(share, &share->users[u], first))
 					continue;
 				share->users[u].n_floor--;
@@ -113,7 +116,8 @@ static bool wants_up(const struct plan_share *share, const struct user *user)
 	       user->share_mcpu / 1000 < user->n_cap && sharer_of(share, user->level) != SHARE_NONE;
 }
 
-/* Who rounds up: the largest fractions first; equal ones in the order of the tree. Sets `next` to 1 for them, else 0. */
+/* Who rounds up: the largest fractions first; equal ones in the order of the tree. Sets `next` to 1
+ * for them, else 0. */
 static void users_round(struct plan_share *share, uint32_t first, uint32_t end)
 {
 	uint32_t first_user = share->levels[first].first_user, heads[1000];
@@ -138,7 +142,8 @@ static void users_round(struct plan_share *share, uint32_t first, uint32_t end)
 		}
 }
 
-void share_threads(struct plan_share *share, const struct snapshot *snapshot, uint32_t first, uint32_t end)
+void share_threads(struct plan_share *share, const struct snapshot *snapshot, uint32_t first,
+		   uint32_t end)
 {
 	if (floors_fill(share, snapshot, first, end))
 		floors_lower(share, first, end);

@@ -33,8 +33,9 @@ struct tree {
 	uint32_t top, top_last;
 };
 
-/* Only limits that have a workload below them, those side by side in the order of their first workloads: so the plan does not
- * depend on how limits are numbered. position[] is 0 for them, SHARE_NONE for the others. */
+/* Only limits that have a workload below them, those side by side in the order of their first
+ * workloads: so the plan does not depend on how limits are numbered. position[] is 0 for them,
+ * SHARE_NONE for the others. */
 static void tree_link(struct plan_share *share, const struct snapshot *snapshot, struct tree *tree)
 {
 	tree->top = tree->top_last = SHARE_NONE;
@@ -197,7 +198,7 @@ static int users_make(struct plan_share *share, const struct plan *plan,
 }
 
 int share_new(const struct plan *plan, const struct snapshot *snapshot,
-		     struct plan_share **ret_share)
+	      struct plan_share **ret_share)
 {
 	cleanup(share_freep) struct plan_share *share = calloc(1, sizeof(*share));
 
@@ -209,4 +210,3 @@ int share_new(const struct plan *plan, const struct snapshot *snapshot,
 	*ret_share = TAKE_PTR(share);
 	return 0;
 }
-

@@ -1,27 +1,30 @@
-/* Sharing of quotas, inside plan/: the tree of limits and the workloads below it, laid out for plan_share.c.
+/* Sharing of quotas, inside plan/: the tree of limits and the workloads below it, laid out for
+ * plan_share.c.
  *
- * The tree is laid out in preorder, so that all below a level is one range [position, end): a change costs what lies below the
- * highest quota above it, and no allocation. */
+ * The tree is laid out in preorder, so that all below a level is one range [position, end): a
+ * change costs what lies below the highest quota above it, and no allocation. */
 #pragma once
 
 #include "plan/plan_work.h"
 
 #define SHARE_NONE UINT32_MAX
 
-/* What a workload, or all below a level, must have first, and could use at most: thousandths of a PU, each at least the one before. */
+/* What a workload, or all below a level, must have first, and could use at most: thousandths of a
+ * PU, each at least the one before. */
 enum { SHARE_CONTROL, SHARE_ONE_EACH, SHARE_MINIMUM, SHARE_MOST, N_SHARES };
 
 struct level {
-	uint32_t limit;	     /* index in the snapshot */
-	uint32_t above;	     /* SHARE_NONE at the top */
-	uint32_t end;	     /* [position, end): it and all below */
-	uint32_t first_user; /* its own workloads: up to the next level's first */
+	uint32_t limit;			    /* index in the snapshot */
+	uint32_t above;			    /* SHARE_NONE at the top */
+	uint32_t end;			    /* [position, end): it and all below */
+	uint32_t first_user;		    /* its own workloads: up to the next level's first */
 	uint32_t quota_mcpu, tightest_mcpu; /* own; over all ancestors */
 	uint32_t sharer;     /* nearest level at or above it that has a quota; SHARE_NONE */
 	uint32_t given_mcpu; /* where it has a quota: its part of the levels above */
 	uint32_t cause;	     /* the level whose quota that comes from */
 	uint32_t shares[N_SHARES], weight; /* sums of what divides it */
-	int64_t n_spare;     /* whole PUs of the quota that nobody was advised yet; below 0: too many were */
+	int64_t n_spare; /* whole PUs of the quota that nobody was advised yet; below 0: too many
+			    were */
 	const char *path;
 };
 
@@ -31,7 +34,7 @@ struct user {
 	uint32_t n_cap; /* PUs it can use at once */
 	uint32_t shares[N_SHARES];
 	uint32_t share_mcpu, n_floor;
-	uint32_t next; /* list of those that would round up */
+	uint32_t next;	 /* list of those that would round up */
 	uint8_t up_from; /* tenths of a PU: fractions from here on round up; above 9: never */
 };
 
@@ -48,12 +51,12 @@ struct plan_share {
 	uint32_t n_users;
 	struct fill_item *items; /* n_users: every divided item has a workload of its own */
 	uint32_t *refs;		 /* an item: a user, or LEVEL_REF + a level */
-	uint32_t *position;	 /* n_limits: where a limit is in levels; SHARE_NONE: no workload is below */
+	uint32_t *position;	 /* n_limits: where a limit is in levels; SHARE_NONE: no workload is
+				    below */
 	size_t n_limits;
 	struct base *bases; /* by workload */
 	char *paths;
 };
-
 
 static inline uint32_t least_of(uint32_t a, uint32_t b)
 {
@@ -72,7 +75,10 @@ static inline uint32_t sharer_of(const struct plan_share *share, uint32_t level)
 }
 
 /* plan_share_tree.c: 0 or -ENOMEM. bases[] is left to the caller. */
-int share_new(const struct plan *plan, const struct snapshot *snapshot, struct plan_share **ret_share);
+int share_new(const struct plan *plan, const struct snapshot *snapshot,
+	      struct plan_share **ret_share);
 
-/* plan_share_threads.c: from share_mcpu to n_floor and rounds_up, for the users of levels [@first, @end). */
-void share_threads(struct plan_share *share, const struct snapshot *snapshot, uint32_t first, uint32_t end);
+/* plan_share_threads.c: from share_mcpu to n_floor and rounds_up, for the users of levels [@first,
+ * @end). */
+void share_threads(struct plan_share *share, const struct snapshot *snapshot, uint32_t first,
+		   uint32_t end);

@@ -650,3 +650,11 @@ const struct unit *units_find(const struct units *units, const char *name)
 
 	return record ? &record->unit : NULL;
 }
+
+bool units_are_known(const struct units *units)
+{
+	for (size_t i = 0; i < units->n_records; i++)
+		if (units->records[i]->wanted && units->records[i]->unit.state == UNIT_UNKNOWN)
+			return false;
+	return true;
+}

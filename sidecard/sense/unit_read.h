@@ -42,5 +42,7 @@ struct units *units_free(struct units *units);
 /* These units, the slices they turn out to be in and those slices' parents are asked for and
  * followed; others are forgotten. 0 or -ENOMEM. */
 int units_want(struct units *units, const char *const *names, size_t n_names);
+/* True where PID 1 has answered for every unit that is wanted. */
+bool units_are_known(const struct units *units);
 /* NULL where it was not wanted. Borrowed until the event loop runs again. */
 const struct unit *units_find(const struct units *units, const char *name);

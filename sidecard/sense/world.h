@@ -105,6 +105,10 @@ int world_register(struct world *world, uint32_t workload, pid_t pid, uint64_t s
 		   int pidfd);
 int world_release(struct world *world, pid_t pid, uint64_t start_time);
 
+/* True where nobody is still asked about what is configured: with PID 1's bus, false until it has
+ * answered for every unit. WORLD_PLACES is reported with the last answer. */
+bool world_is_known(const struct world *world);
+
 /* How many cgroups are watched: for GetInfo and tests. */
 size_t world_n_watched(const struct world *world);
 

@@ -174,3 +174,8 @@ int confine_mark(struct world *world)
 	}
 	return r;
 }
+
+bool world_is_known(const struct world *world)
+{
+	return !world->units || units_are_known(world->units);
+}

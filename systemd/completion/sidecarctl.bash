@@ -15,7 +15,7 @@ _sidecarctl() {
 	esac
 	local options="--runtime-dir --json --help"
 	case $verb in
-	topology) options="--machine --xml --json --help" ;;
+	topology) options="--runtime-dir --machine --xml --json --help" ;;
 	plan) options="--machine --conf --allowed --held --json --help" ;;
 	run) options="--workload --runtime-dir --help" ;;
 	esac

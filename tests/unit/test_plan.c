@@ -365,7 +365,8 @@ static void reasons_say_what_would_do(void **state)
 		const char *why, *machine, *workloads, *reason;
 	} rows[] = {
 		{ "the contract's own example", "1/4/1/2/2", "x own single min=6 max=6",
-		  "needs 6 PUs on one node, the largest node has 4; Min=4 would place it, and so "
+		  "needs 6 PUs on one node, the largest free node has 4; Min=4 would place it, and "
+		  "so "
 		  "would "
 		  "Policy=prefer" },
 		{ "more than there is", "1/1/1/4/1", "x own min=6",

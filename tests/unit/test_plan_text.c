@@ -36,6 +36,7 @@ static void json_is_the_contract(void **state)
 		"\"quota_mcpu\":null,\"parallelism\":{\"floor\":1,\"ceil\":1,\"advised\":1},"
 		"\"limited_by\":\"nothing\"}],"
 		"\"unplaced\":[{\"name\":\"x\",\"reason\":\"needs 6 PUs on one node, the largest "
+		"free "
 		"node has "
 		"4; Min=4 would place it, and so would Policy=prefer\"}]}";
 	struct fixture fixture;
@@ -70,7 +71,8 @@ static void table_is_aligned(void **state)
 		"agent  control-plane  default  free  2    0      1      -      1        max\n"
 		"envoy  data-plane     default  own   4-7  1      2      2.5    2        cpu.max "
 		"of /pods/a\n"
-		"x: not placed: needs 6 PUs on one node, the largest node has 4; Min=4 would place "
+		"x: not placed: needs 6 PUs on one node, the largest free node has 4; Min=4 would "
+		"place "
 		"it, and "
 		"so would Policy=prefer\n"
 		"PUs 0-15 planned (8 cores, 4 NUMA nodes), housekeeping 0-1\n";
@@ -102,7 +104,8 @@ static void explains(void **state)
 		"/pods/a.\n";
 	static const char x[] =
 		"x is a data-plane workload of pool 'default', priority 100.\n"
-		"It is not placed: needs 6 PUs on one node, the largest node has 4; Min=4 would "
+		"It is not placed: needs 6 PUs on one node, the largest free node has 4; Min=4 "
+		"would "
 		"place it, "
 		"and so would Policy=prefer.\n"
 		"It asks for at least 6 PUs and at most 6 of its own, one NUMA node in any case.\n"

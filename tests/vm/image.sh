@@ -74,10 +74,7 @@ furnish() {
 		After=multi-user.target
 
 		[Service]
-		Type=oneshot
-		RemainAfterExit=yes
-		TimeoutStartSec=infinity
-		ExecStart=/bin/mount -o ro LABEL=payload /payload
+		ExecStartPre=/bin/mount -o ro LABEL=payload /payload
 		ExecStart=/bin/bash /payload/guest/init.sh
 	END
 	mkdir -p "$tree/etc/systemd/system/multi-user.target.wants"

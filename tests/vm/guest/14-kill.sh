@@ -20,12 +20,12 @@ ok "agent and proxy start" systemctl start agent.service proxy.service
 proxy=$(pid_of_unit proxy)
 cpus=$(env_of proxy CPUS)
 eventually 60 "the proxy has its PUs" prints "$cpus" cpus_of "$proxy"
-start_workload_unit child -- sidecarctl run --workload child -- sleep infinity
+start_workload_unit child -- sidecarctl run --workload child -- sleep 400001
 registered() {
 	grep -q '"workload":"child"' $run/state.json
 }
 eventually 60 "a child is registered" registered
-child=$(pgrep -f '^sleep infinity$' | head -n1)
+child=$(pgrep -f '^sleep 400001$')
 eventually 60 "the child has its place" prints "$(env_of child CPUS)" cpus_of "$child"
 mask=$(cpus_of "$child")
 
