@@ -353,6 +353,7 @@ static int open_publish(struct daemon *daemon, struct fault *fault)
 		.heartbeat = registry_heartbeat,
 		.release = registry_release,
 		.reload = on_reload_asked,
+		.environments_wanted = round_environments,
 		.explain = on_explain,
 	};
 	const struct publish_options options = {

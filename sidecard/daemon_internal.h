@@ -108,6 +108,7 @@ void round_finished(void *userdata, const struct step *steps, const struct step_
 		    size_t n_steps);
 void round_forget_held(struct daemon *daemon);
 int round_snapshot(struct daemon *daemon);
+void round_environments(void *userdata);
 void round_restore(struct daemon *daemon);
 void edition_done(struct edition *edition);
 void helds_done(struct daemon *daemon);

@@ -199,6 +199,17 @@ static int environment_make(struct daemon *daemon, size_t i, const struct plan_w
 	return 0;
 }
 
+void round_environments(void *userdata)
+{
+	struct daemon *daemon = userdata;
+	struct edition *edition = &daemon->edition;
+
+	for (size_t i = 0; i < edition->plan->n_workloads; i++)
+		if (daemon->changed[i] && environment_make(daemon, i, &edition->plan->workloads[i],
+							   &edition->environments[i]) < 0)
+			event_degraded("no memory for an environment");
+}
+
 static void tell_change(const struct plan_workload *workload, uint64_t generation)
 {
 	cleanup(freep) char *pus = cpuset_format(&workload->cpus);
@@ -261,10 +272,6 @@ static int edition_make(struct daemon *daemon, struct plan *plan, struct edition
 			continue;
 		}
 		n_changed++;
-		if (environment_make(daemon, i, workload, &edition.environments[i]) < 0) {
-			edition_done(&edition);
-			return -ENOMEM;
-		}
 	}
 	*ret_edition = edition;
 	*ret_n_changed = n_changed;
@@ -353,9 +360,6 @@ static void reshare(struct daemon *daemon, uint32_t limit)
 		if (!daemon->changed[i])
 			continue;
 		edition->generations[i] = daemon->generation;
-		if (environment_make(daemon, i, &edition->plan->workloads[i],
-				     &edition->environments[i]) < 0)
-			event_degraded("no memory for an environment");
 	}
 	publish_now(daemon, true);
 	for (size_t i = 0; i < edition->plan->n_workloads; i++)
@@ -577,6 +581,27 @@ static bool outcome_take(struct daemon *daemon, const struct step *step,
 	return false;
 }
 
+/* Before Linux 6.2 a write to a cpuset makes the kernel forget the masks of every thread below it
+ * (kernel/cgroup/cpuset.c, update_tasks_cpumask): what we bound by affinity is to be looked at
+ * again. Right masks are not written. */
+static bool forget_processes(struct daemon *daemon, const struct step *steps,
+			     const struct step_outcome *outcomes, size_t n_steps)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < n_steps && !any; i++)
+		any = steps[i].place->kind != PLACE_PROCESS && outcomes[i].written;
+	if (!any)
+		return false;
+	any = false;
+	for (size_t i = 0; i < daemon->n_helds; i++)
+		if (daemon->helds[i].place.kind == PLACE_PROCESS) {
+			daemon->helds[i].is_verified = false;
+			any = true;
+		}
+	return any;
+}
+
 void round_finished(void *userdata, const struct step *steps, const struct step_outcome *outcomes,
 		    size_t n_steps)
 {
@@ -596,7 +621,8 @@ void round_finished(void *userdata, const struct step *steps, const struct step_
 		retry_later(daemon);
 	else
 		daemon->retry_us = 0;
-	if (daemon->round_wanted || daemon->next_conf)
+	if (forget_processes(daemon, steps, outcomes, n_steps) || daemon->round_wanted ||
+	    daemon->next_conf)
 		round_want(daemon);
 }
 
@@ -607,6 +633,7 @@ void round_finished(void *userdata, const struct step *steps, const struct step_
 void round_restore(struct daemon *daemon)
 {
 	struct restore *restores = calloc(daemon->n_helds + 1, sizeof(*restores));
+	struct fault fault;
 	size_t n = 0;
 
 	for (size_t i = 0; restores && i < daemon->n_helds; i++) {
@@ -623,6 +650,13 @@ void round_restore(struct daemon *daemon)
 			log_line(LOG_WARNING, "could not give back every place: %s", strerror(-r));
 		else
 			event_restored(n);
+		/* A next life finds the world as it was before this one. */
+		for (size_t i = 0; r == 0 && i < daemon->n_helds; i++) {
+			free(daemon->helds[i].original);
+			daemon->helds[i].original = NULL;
+		}
+		if (registry_save(daemon, &fault) < 0)
+			event_degraded(fault.text);
 	}
 	free(restores);
 }

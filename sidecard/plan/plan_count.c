@@ -107,11 +107,11 @@ static void refuse_size(struct work *work, struct demand *demand, uint32_t n_fit
 			"Max=%u would place it",
 			demand->step, demand->conf->min_pu, n_max, demand->n_least);
 	else if (n_fit >= demand->n_least)
-		demand_refuse(work, demand, "needs %s on one node, the largest free node has %u%s%s",
-			      demand_need_text(work, demand, demand->n_least), n_node,
-			      smaller_text(work, n_node),
-			      n_node ? ", and so would Policy=prefer"
-				     : "; Policy=prefer would place it");
+		demand_refuse(
+			work, demand, "needs %s on one node, the largest free node has %u%s%s",
+			demand_need_text(work, demand, demand->n_least), n_node,
+			smaller_text(work, n_node),
+			n_node ? ", and so would Policy=prefer" : "; Policy=prefer would place it");
 	else
 		demand_refuse(work, demand, "needs %s, there %s %u %s%s",
 			      demand_need_text(work, demand, demand->n_least),

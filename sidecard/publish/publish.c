@@ -455,6 +455,8 @@ static int write_files(struct publish *publish, const struct publish_view *view,
 	todo_add_changed(publish, changed, view->plan->n_workloads);
 	q = write_pages(publish, view, changed, fault);
 	r = q < 0 ? q : r;
+	if (publish->handler.environments_wanted)
+		publish->handler.environments_wanted(publish->handler.userdata);
 	q = write_envs(publish, view, changed, fault);
 	r = q < 0 ? q : r;
 	todo_drop_done(publish);

@@ -49,6 +49,10 @@ struct publish_handler {
 	int (*reload)(void *userdata, const struct peer *peer, struct fault_list *faults);
 	/* malloc'ed text, NULL where there is no such workload. */
 	char *(*explain)(void *userdata, const char *workload);
+	/* The pages are out and the environments of view->environments are read next: the time to
+	 * make those of what changed, which nobody waits on within microseconds. NULL: they are
+	 * there already. */
+	void (*environments_wanted)(void *userdata);
 };
 
 struct publish_options {

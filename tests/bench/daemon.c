@@ -21,6 +21,9 @@
 #include "base/cleanup.h"
 #include "edge/sidecard.h"
 
+/* Workloads below one ancestor that has a quota of its own: a pod. */
+#define N_SIBLINGS 10
+
 struct bench {
 	const char *program;
 	unsigned n_workloads, n_events, idle_s, n_pu;
@@ -91,14 +94,16 @@ static void make_tree(struct bench *bench)
 	mkdir(path, 0755);
 	snprintf(path, sizeof(path), "%s/tree", bench->root);
 	make_group(path);
-	snprintf(path, sizeof(path), "%s/tree/all", bench->root);
-	make_group(path);
 	for (unsigned i = 0; i < bench->n_workloads; i++) {
-		snprintf(path, sizeof(path), "%s/tree/all/w%05u", bench->root, i);
+		if (i % N_SIBLINGS == 0) {
+			snprintf(path, sizeof(path), "%s/tree/g%04u", bench->root, i / N_SIBLINGS);
+			make_group(path);
+		}
+		snprintf(path, sizeof(path), "%s/tree/g%04u/w%05u", bench->root, i / N_SIBLINGS, i);
 		make_group(path);
 		snprintf(path, sizeof(path), "%s/conf/workloads.d/w%05u.conf", bench->root, i);
-		snprintf(text, sizeof(text), "[Match]\nCgroup=/all/w%05u\n[CPU]\nMax=%u\n", i,
-			 1 + i % 8);
+		snprintf(text, sizeof(text), "[Match]\nCgroup=/g%04u/w%05u\n[CPU]\nMax=%u\n",
+			 i / N_SIBLINGS, i, 1 + i % 8);
 		put(path, text);
 	}
 }
@@ -174,7 +179,7 @@ static void start_reader(struct bench *bench)
 /* Both sides sleep before each event: the figure is for a daemon that was asleep. */
 static void settle(void)
 {
-	struct timespec pause = { 0, 150000 };
+	struct timespec pause = { 0, 1500000 };
 
 	nanosleep(&pause, NULL);
 }
@@ -273,6 +278,7 @@ int main(int argc, char **argv)
 		.n_pu = argc > 5 ? (unsigned)strtoul(argv[5], NULL, 10) : 256,
 	};
 	char group[64], command[128];
+	unsigned middle;
 	uint64_t start_ns, wakeups;
 	struct timespec idle;
 
@@ -287,10 +293,12 @@ int main(int argc, char **argv)
 	printf("%-34s %.1f ms\n", "start to last page", (double)(now_ns() - start_ns) / 1e6);
 	start_reader(&bench);
 	sleep(1);
-	snprintf(group, sizeof(group), "all/w%05u", bench.n_workloads / 2);
+	middle = bench.n_workloads / 2;
+	snprintf(group, sizeof(group), "g%04u/w%05u", middle / N_SIBLINGS, middle);
 	if (bench.n_events > 0) {
 		measure_changes(&bench, group, "quota write at the leaf");
-		measure_changes(&bench, "all", "quota write at the ancestor");
+		snprintf(group, sizeof(group), "g%04u", middle / N_SIBLINGS);
+		measure_changes(&bench, group, "quota write at the ancestor of 10");
 	}
 	sleep(1);
 	wakeups = status_number(bench.daemon, "voluntary_ctxt_switches:");

@@ -1,8 +1,11 @@
-/* Whole configurations on whole machines against the plan that was read and found good. A case is a
- * folder: machine            a line "synthetic:STRING" for the probe, or a topology as text limits
- * optional: lines "PARENT QUOTA PATH WORKLOAD...", PARENT a line number from 0 or "-"
- *   sidecard.conf, pools.d/, workloads.d/
- *   plan               what comes out: table, then JSON
+/* Whole configurations on whole machines against the plan that was read and found good.
+ *
+ * A case is a folder with the files of a configuration (sidecard.conf, pools.d/, workloads.d/), and
+ * - machine: a topology as text, as `sidecard-probe topology MACHINE` prints it;
+ * - limits: lines "PARENT QUOTA PATH WORKLOAD...", PARENT a line number from 0 or "-"; may be
+ * absent;
+ * - plan: what comes out, a table and then JSON.
+ *
  * With SIDECARD_GOLDEN=write the plans are written anew; read the difference before you keep it. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,7 +19,6 @@
 #include "base/cleanup.h"
 #include "edge/conf.h"
 #include "plan/plan_text.h"
-#include "sense/topo_load.h"
 
 #define N_LIMITS_MOST 16
 
@@ -57,16 +59,9 @@ static void machine_load(struct golden *golden)
 {
 	cleanup(freep) char *text = file_read(golden->directory, "machine");
 	struct fault fault;
-	int r;
 
 	assert_non_null(text);
-	if (strncmp(text, "synthetic:", strlen("synthetic:")) == 0) {
-		text[strcspn(text, "\n")] = '\0';
-		r = topo_load(text, &golden->topology, &fault);
-	} else {
-		r = topology_parse(text, &golden->topology, &fault);
-	}
-	if (r < 0)
+	if (topology_parse(text, &golden->topology, &fault) < 0)
 		fail_msg("%s: %s", golden->directory, fault.text);
 }
 

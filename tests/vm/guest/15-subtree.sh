@@ -13,7 +13,7 @@ at_exit "rm -rf /run/systemd/system/sidecard.service.d; systemctl daemon-reload"
 unit_file pods.service <<'E2'
 [Service]
 Delegate=yes
-ExecStart=/bin/bash -c 'cd /sys/fs/cgroup/system.slice/pods.service && mkdir -p manager a b && echo $$ >manager/cgroup.procs && echo +cpuset +cpu >cgroup.subtree_control; (echo $BASHPID >a/cgroup.procs; exec sleep 200001) & (echo $BASHPID >b/cgroup.procs; exec sleep 200002) & wait'
+ExecStart=/bin/bash -c 'cd /sys/fs/cgroup/system.slice/pods.service && mkdir -p manager a b && echo $$$$ >manager/cgroup.procs && echo +cpuset +cpu >cgroup.subtree_control; (echo $$BASHPID >a/cgroup.procs; exec sleep 200001) & (echo $$BASHPID >b/cgroup.procs; exec sleep 200002) & wait'
 E2
 conf_file workloads.d/pod-a.conf <<'E2'
 [Workload]
