@@ -108,3 +108,4 @@ eventually 60 "a year later" prints 3500 env_of proxy QUOTA_MCPU
 date -s '-2 years' >/dev/null
 systemctl set-property --runtime proxy.slice CPUQuota=450%
 eventually 60 "two years earlier" prints 4500 env_of proxy QUOTA_MCPU
+date -s "+1 year" >/dev/null

@@ -63,6 +63,7 @@ agent_and_proxy_conf() {
 		Smt=whole-core
 		[NUMA]
 		Policy=single
+		Memory=strict
 	E
 }
 
