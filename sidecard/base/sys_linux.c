@@ -29,8 +29,9 @@ static uint64_t linux_now_us(const struct sys *sys)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* The same by hand, a component at a time: RestrictSUIDSGID= makes openat2 fail with ENOSYS, since its filter cannot look
- * into the structure (systemd.exec(5)). No component may be a link or "..", so nothing leads out of @dirfd. */
+/* The same by hand, a component at a time: RestrictSUIDSGID= makes openat2 fail with ENOSYS, since
+ * its filter cannot look into the structure (systemd.exec(5)). No component may be a link or "..",
+ * so nothing leads out of @dirfd. */
 static int open_by_steps(int dirfd, const char *path, int flags)
 {
 	cleanup(close_fdp) int parent = -1;

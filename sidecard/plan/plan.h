@@ -5,13 +5,16 @@
 #include "base/err.h"
 #include "model/snapshot.h"
 
+/* What keeps a workload from running more threads. A quota is named only where it leaves less than
+ * the PUs do; where both leave the same it is the PUs that are named, and of those Max= before a
+ * cpuset before the pool. */
 enum limited_by {
-	LIMITED_BY_NOTHING,   /* as many as it wants (Max=) */
+	LIMITED_BY_NOTHING,   /* it is not placed */
 	LIMITED_BY_PARTITION, /* the PUs of its partition */
 	LIMITED_BY_QUOTA,     /* cpu.max of limited_by_path */
 	LIMITED_BY_CPUSET,    /* cpuset of limited_by_path */
 	LIMITED_BY_POOL,      /* the pool's PUs */
-	LIMITED_BY_MAX,	      /* Max= */
+	LIMITED_BY_MAX,	      /* Max=, of one that is not exclusive */
 };
 
 struct parallelism {
@@ -42,10 +45,10 @@ struct plan_arena;
 
 struct plan {
 	uint64_t generation;
-	/* True: each of these is at its lower bound for this machine, so no plan is better in items
-	 * 1-9 of the objective: everything is placed with all it may have, on the fewest NUMA
-	 * nodes, L3 groups and cores that hold it, and no PU was taken from anybody who had it
-	 * before. */
+	/* True: no plan is better in what is looked at, since all of it is at its lower bound for
+	 * this machine: everything is placed with all it may have, on one NUMA node with memory
+	 * that fits, in the fewest L3 groups and cores that hold it, and no PU was taken from
+	 * anybody who had it before. Dies, L2 groups and devices are not looked at. */
 	bool optimal;
 	double bound;	    /* gap to the best possible as a fraction; NAN where none is known */
 	double duration_us; /* filled by the caller who measured; 0 otherwise */

@@ -5,38 +5,24 @@
 #include <math.h>
 
 #include "base/cleanup.h"
-#include "plan/plan_sort.h"
 #include "plan/plan_work.h"
 
-/* The fewest nodes, L3 groups and cores that hold so many PUs: sizes are of the empty machine. */
+/* PUs of the largest L3 group and core of a domain, before anybody was placed. */
 struct best {
-	uint32_t n_l3_most, n_core_most; /* PUs of the largest */
-	const uint32_t *nodes;		 /* largest[]: the largest first; n_nodes */
-	uint32_t n_nodes;
+	uint32_t n_l3_most, n_core_most;
 };
-
-static bool is_smaller(const void *context, uint32_t a, uint32_t b)
-{
-	const struct work *work = context;
-
-	return work->fits[a] != work->fits[b] ? work->fits[a] < work->fits[b] : a > b;
-}
 
 static bool counts_for_room(const struct grid_pu *pu)
 {
 	return pu->owner != OWNER_HOUSEKEEPING;
 }
 
-static struct best best_of(struct work *work, const struct grid_domain *domain)
+static struct best best_of(const struct work *work, const struct grid_domain *domain)
 {
 	const struct grid *grid = &work->grid;
-	struct best best = { .nodes = work->largest };
+	struct best best = { 0 };
 	uint32_t n_in_l3 = 0, n_in_core = 0, l3 = GRID_NONE, core = GRID_NONE;
 
-	for (uint32_t n = domain->first_node; n < domain->first_node + domain->n_node; n++) {
-		work->fits[n] = 0;
-		work->largest[best.n_nodes++] = n;
-	}
 	for (uint32_t i = domain->first_pu; i < domain->first_pu + domain->n_pu; i++) {
 		const struct grid_pu *pu = &grid->pus[i];
 
@@ -48,23 +34,12 @@ static struct best best_of(struct work *work, const struct grid_domain *domain)
 		l3 = grid->cores[core].l3;
 		if (!counts_for_room(pu))
 			continue;
-		work->fits[grid->l3s[l3].node]++;
 		if (++n_in_l3 > best.n_l3_most)
 			best.n_l3_most = n_in_l3;
 		if (++n_in_core > best.n_core_most)
 			best.n_core_most = n_in_core;
 	}
-	plan_sort(work->largest, work->trial, best.n_nodes, is_smaller, work);
 	return best;
-}
-
-static uint32_t n_node_least(const struct work *work, const struct best *best, uint32_t n)
-{
-	uint32_t n_room = 0, n_node = 0;
-
-	while (n_node < best->n_nodes && n_room < n)
-		n_room += work->fits[best->nodes[n_node++]];
-	return n_node;
 }
 
 static bool demand_is_best(const struct work *work, const struct demand *demand,
@@ -83,12 +58,13 @@ static bool demand_is_best(const struct work *work, const struct demand *demand,
 	    cpuset_n_common(demand->previous, &workload->cpus) < (n_before < n ? n_before : n))
 		return false;
 	if (!demand->conf->exclusive)
-		return true;
+		return demand->conf->max_pu == WORKLOAD_MAX_UNSET ||
+		       demand->conf->numa_policy == NUMA_SPREAD ||
+		       nodeset_count(&workload->nodes) == 1;
 	if (demand->n_got < demand->n_most)
 		return false;
-	if (demand->conf->numa_policy != NUMA_SPREAD &&
-	    (demand->n_node > n_node_least(work, best, n) ||
-	     demand->n_l3 > (n + best->n_l3_most - 1) / best->n_l3_most))
+	/* Of several nodes the fewest and nearest should be taken: that is not proven here. */
+	if (demand->n_node > 1 || demand->n_l3 > (n + best->n_l3_most - 1) / best->n_l3_most)
 		return false;
 	return demand->smt == SMT_ONE_PER_CORE || workload->n_core <= n_core;
 }

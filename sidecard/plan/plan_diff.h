@@ -43,13 +43,15 @@ struct steps {
 	size_t n_items;
 };
 
-/* What each place should have, @held what it is known to have now (n_places sets; an empty set: not known, so it is written).
- * A place whose set is right already gets no step. All narrow steps come first, ordered by place; a place that both loses and gains
- * is narrowed to the intersection first. Where that is empty it is moved in the narrow phase: to what of its new set no exclusive workload has now,
- * else to PUs that are nobody's, where it waits for the widen phase; so no two exclusive workloads ever meet, unless the machine is
- * exclusive to the last PU. Places of PLACE_NOBODY, and of workloads that are not placed, get every planned PU that is not exclusive, or no step where
- * there is none. Memory is set where the place has no process yet (cgroup_id 0; not with Memory=preferred, which is what the kernel does
- * anyway) or with Migrate=yes. 0 or -ENOMEM. */
+/* What each place should have, @held what it is known to have now (n_places sets; an empty set: not
+ * known, so it is written). A place whose set is right already gets no step. All narrow steps come
+ * first, ordered by place; a place that both loses and gains is narrowed to the intersection first.
+ * Where that is empty it is moved in the narrow phase: to what of its new set no exclusive workload
+ * has now, else to PUs that are nobody's, where it waits for the widen phase; so no two exclusive
+ * workloads ever meet, unless the machine is exclusive to the last PU. Places of PLACE_NOBODY, and
+ * of workloads that are not placed, get every planned PU that is not exclusive, or no step where
+ * there is none. Memory is set where the place has no process yet (cgroup_id 0; not with
+ * Memory=preferred, which is what the kernel does anyway) or with Migrate=yes. 0 or -ENOMEM. */
 int plan_diff(const struct plan *plan, const struct place *places, size_t n_places,
 	      const struct cpuset *held, struct steps *ret_steps);
 

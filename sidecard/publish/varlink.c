@@ -262,7 +262,7 @@ int varlink_call_parse(const char *text, size_t n_text, struct varlink_call *ret
 		       struct fault *fault)
 {
 	struct varlink_call call = { 0 };
-	json_t *object;
+	json_t *object = NULL;
 	int r;
 
 	r = call_load(text, n_text, &object, fault);

@@ -23,6 +23,15 @@
 #include "sense/topo_load.h"
 #include "sense/topo_read.h"
 
+/* gcc says it by a macro, clang by a feature. */
+#if defined(__has_feature)
+#define HAS_ADDRESS_SANITIZER __has_feature(address_sanitizer)
+#elif defined(__SANITIZE_ADDRESS__)
+#define HAS_ADDRESS_SANITIZER 1
+#else
+#define HAS_ADDRESS_SANITIZER 0
+#endif
+
 /* A line a PU, none longer than a workload's name and 16 more. */
 #define COLOURS_SIZE_MAX (TOPOLOGY_N_PU_MAX * 80u)
 
@@ -54,7 +63,7 @@ static int limit_all(struct fault *fault)
 		{ RLIMIT_CPU, TOPO_LOAD_DEADLINE_MS / 1000 },
 		{ RLIMIT_CORE, 0 },
 		{ RLIMIT_NOFILE, 64 },
-#if !defined(__SANITIZE_ADDRESS__) /* which reserves terabytes of addresses */
+#if !HAS_ADDRESS_SANITIZER /* which reserves terabytes of addresses */
 		{ RLIMIT_AS, ADDRESS_SPACE_BYTES },
 #endif
 	};
