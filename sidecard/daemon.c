@@ -437,7 +437,7 @@ void daemon_started(struct daemon *daemon)
 	daemon->started = true;
 	event_started(SIDECARD_VERSION, daemon->conf->n_workloads, daemon->topology->n_pu,
 		      daemon->topology->n_node);
-	if (world_is_known(daemon->world))
+	if (daemon->round_is_known)
 		return;
 	sd_event_add_time_relative(daemon->event, &daemon->ready_timer, CLOCK_MONOTONIC,
 				   READY_LATEST_US, 0, on_ready_latest, daemon);

@@ -86,9 +86,10 @@ struct daemon {
 	sd_event_source *retry_timer;  /* after a place that did not hold; doubles */
 	sd_event_source *lease_timer;
 	uint64_t retry_us;
-	bool round_wanted; /* something changed while the applier was busy */
-	bool is_ready;	   /* the service manager was told */
-	bool started;	   /* the first publication is out */
+	bool round_wanted;   /* something changed while the applier was busy */
+	bool round_is_known; /* the round under way had every place that PID 1 can tell of */
+	bool is_ready;	     /* the service manager was told */
+	bool started;	     /* the first publication is out */
 };
 
 /* daemon.c */

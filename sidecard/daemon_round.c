@@ -329,7 +329,7 @@ static void edition_publish(struct daemon *daemon, struct plan *plan)
 		daemon_started(daemon);
 	/* Units that are ordered after us begin in their place only where PID 1 has told of them
 	 * and been told. */
-	if (!daemon->is_ready && world_is_known(daemon->world))
+	if (!daemon->is_ready && daemon->round_is_known)
 		daemon_ready(daemon);
 }
 
@@ -510,6 +510,7 @@ void round_begin(struct daemon *daemon)
 		      &plan, &fault);
 	if (r < 0)
 		return round_soon_failed(&fault);
+	daemon->round_is_known = world_is_known(daemon->world);
 	r = steps_make(daemon, plan, &steps);
 	if (r == 0 && steps.n_items > 0) {
 		daemon->pending = plan;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a build or the tests need and that are missing: deps.sh build|check. Does nothing, and needs no privilege, where all are there.
 set -eu
-build="gcc make meson ninja-build pkg-config libhwloc-dev libnuma-dev libcgroup-dev libsystemd-dev libinih-dev libjansson-dev libcap-dev"
+build="gcc make meson ninja-build pkg-config libhwloc-dev libnuma-dev libcgroup-dev libsystemd-dev libinih-dev libjansson-dev"
 check="$build libcmocka-dev clang clang-format libclang-rt-dev dbus man-db groff-base bzip2 strace python3
        qemu-system-x86 mmdebstrap debian-archive-keyring e2fsprogs util-linux"
 case ${1:-} in
