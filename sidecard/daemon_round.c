@@ -65,27 +65,47 @@ int round_snapshot(struct daemon *daemon)
 
 /* ---- what places have now ---- */
 
-static bool place_is(const struct place *a, const struct place *b)
+/* By key, never by path or bare pid. */
+static int place_compare(const struct place *a, const struct place *b)
 {
 	if (a->kind != b->kind)
-		return false;
+		return a->kind < b->kind ? -1 : 1;
 	switch (a->kind) {
 	case PLACE_UNIT:
-		return strcmp(a->unit, b->unit) == 0;
+		return strcmp(a->unit, b->unit);
 	case PLACE_CGROUP:
-		return a->cgroup_id == b->cgroup_id;
+		return a->cgroup_id < b->cgroup_id ? -1 : a->cgroup_id > b->cgroup_id;
 	case PLACE_PROCESS:
-		return a->pid == b->pid && a->start_time == b->start_time;
+		if (a->pid != b->pid)
+			return a->pid < b->pid ? -1 : 1;
+		return a->start_time < b->start_time ? -1 : a->start_time > b->start_time;
 	}
-	return false;
+	return 0;
+}
+
+/* The first one that is not before @place; helds are sorted. */
+static size_t held_position(const struct daemon *daemon, const struct place *place)
+{
+	size_t low = 0, high = daemon->n_helds;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (place_compare(&daemon->helds[middle].place, place) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 struct held *held_find(struct daemon *daemon, const struct place *place)
 {
-	for (size_t i = 0; i < daemon->n_helds; i++)
-		if (place_is(&daemon->helds[i].place, place))
-			return &daemon->helds[i];
-	return NULL;
+	size_t i = held_position(daemon, place);
+
+	return i < daemon->n_helds && place_compare(&daemon->helds[i].place, place) == 0
+		       ? &daemon->helds[i]
+		       : NULL;
 }
 
 static void held_done(struct held *held)
@@ -111,6 +131,7 @@ int held_add(struct daemon *daemon, const struct place *place, struct held **ret
 {
 	struct held *helds = realloc(daemon->helds, (daemon->n_helds + 1) * sizeof(*helds));
 	struct held held = { .place = *place };
+	size_t position;
 
 	if (!helds)
 		return -ENOMEM;
@@ -121,8 +142,12 @@ int held_add(struct daemon *daemon, const struct place *place, struct held **ret
 		held_done(&held);
 		return -ENOMEM;
 	}
-	helds[daemon->n_helds] = held;
-	*ret_held = &helds[daemon->n_helds++];
+	position = held_position(daemon, place);
+	memmove(helds + position + 1, helds + position,
+		(daemon->n_helds - position) * sizeof(*helds));
+	helds[position] = held;
+	daemon->n_helds++;
+	*ret_held = &helds[position];
 	return 0;
 }
 
@@ -576,7 +601,9 @@ static bool outcome_take(struct daemon *daemon, const struct step *step,
 	 * with it would write again and again. */
 	if (outcome->written)
 		*ret_state_changed = true;
-	if (cpuset_copy(&held->cpus, &step->cpus) < 0 || nodeset_copy(&held->mems, &step->mems) < 0)
+	/* A step that leaves memory alone does not take back what an earlier one set. */
+	if (cpuset_copy(&held->cpus, &step->cpus) < 0 ||
+	    (!nodeset_is_empty(&step->mems) && nodeset_copy(&held->mems, &step->mems) < 0))
 		return true;
 	held->is_verified = true;
 	return false;
@@ -641,8 +668,12 @@ void round_restore(struct daemon *daemon)
 		const struct held *held = &daemon->helds[i];
 
 		if (held->original && !cpuset_is_empty(&held->cpus))
-			restores[n++] = (struct restore){ &held->place, held->original,
-							  &held->cpus };
+			restores[n++] = (struct restore){
+				.place = &held->place,
+				.original = held->original,
+				.ours = &held->cpus,
+				.our_mems = nodeset_is_empty(&held->mems) ? NULL : &held->mems,
+			};
 	}
 	if (n > 0) {
 		int r = apply_restore(daemon->apply, restores, n, RESTORE_TIMEOUT_MS);

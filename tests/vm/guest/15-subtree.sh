@@ -68,10 +68,11 @@ Max=4
 E2
 chown -R nobody /run/pod
 start_workload_unit pod -p CPUQuota=250% -p AllowedCPUs=4-11 -- \
-	unshare --cgroup --mount bash -c 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"' - \
+	unshare --cgroup --mount bash -c 'umount -l /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup && exec "$@"' - \
 	setpriv --reuid=nobody --regid=nogroup --clear-groups --bounding-set=-all --no-new-privs \
 	bash -c 'sleep 300001 & exec sidecard --no-bus --conf /run/pod/conf --runtime-dir /run/pod/run'
 eventually 60 "it publishes" test -s /run/pod/run/env/main.env
+diag "$(journalctl --no-pager -o cat -u wl-pod)"
 pod_env() { sed -n "s/^SIDECARD_$1=//p" /run/pod/run/env/main.env | tr -d '"'; }
 eventually 60 "it knows its own quota" prints 2500 pod_env QUOTA_MCPU
 ok "it stays within its own cpuset" cpus_subset "$(pod_env CPUS)" 4-11
