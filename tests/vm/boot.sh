@@ -92,7 +92,7 @@ boot_tests() {
 		{
 			printf 'not ok - the machine ran to the end of its tests\n'
 			printf '# QEMU ended with status %s (124: out of time)\n' "$status"
-			grep -v "TCG doesn't support requested feature" "$work/qemu.log" | sed 's/^/# qemu: /'
+			sed "/TCG doesn't support requested feature/d; s/^/# qemu: /" "$work/qemu.log"
 			tail -n 40 "$console" | tr -d '\r' | sed 's/^/# console: /'
 		} | tee -a "$results"
 	fi
@@ -138,5 +138,5 @@ fi
 boot_tests "$globs"
 passed=$(grep -c '^ok ' "$results" || true)
 failed=$(grep -c '^not ok ' "$results" || true)
-printf 'vm %s: %d passed, %d failed\n' "$release" "$passed" "$failed"
+printf 'vm %s: %d passed, %d failed\n' "$release" "$passed" "$failed" | tee "$summary"
 ((failed == 0 && passed > 0))

@@ -55,6 +55,7 @@ use_release() {
 	payload_image=$work/payload.ext4
 	console=$work/console.log
 	results=$work/results.tap
+	summary=$work/summary		# boot.sh's last line
 
 	lock "$work"
 }

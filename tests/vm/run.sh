@@ -56,13 +56,22 @@ done
 [ ${#releases[@]} -gt 0 ] || releases=("${RELEASES[@]}")
 
 phase emulator "$vm_dir/emulator.sh" || exit
-status=0
-summary=()
+# Side by side: the tests mostly wait, so two machines take hardly longer than one. Each release is a job with a
+# process group of its own (set -m), so that nothing of it outlives us.
+set -m
+trap 'kill $(jobs -p | sed s/^/-/) 2>/dev/null || true' EXIT
+jobs=()
 for release in "${releases[@]}"; do
-	log=$(mktemp)
-	run_release "$release" 2>&1 | tee "$log" | sed -u "s/^/$release: /" || status=1
-	summary+=("$(grep "^vm $release: " "$log" || printf 'vm %s: did not get as far as its tests' "$release")")
-	rm -f "$log"
+	rm -f "$vm_work/$release/summary"
+	(run_release "$release" 2>&1 | sed -u "s/^/$release: /") &
+	jobs+=($!)
 done
-printf '%s\n' "${summary[@]}"
+
+status=0
+for job in "${jobs[@]}"; do
+	wait "$job" || status=1
+done
+for release in "${releases[@]}"; do
+	cat "$vm_work/$release/summary" 2>/dev/null || printf 'vm %s: did not get as far as its tests\n' "$release"
+done
 exit "$status"

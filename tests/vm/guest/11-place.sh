@@ -52,10 +52,10 @@ coproc watcher { exec sidecarctl watch proxy --json; }
 read -r -t 60 first <&"${watcher[0]}" || true
 before=$(env_of proxy GENERATION)
 # (in the background: it is stopped with the test's scope)
-busctl monitor io.sidecard1 --json=short >/run/monitor.json 2>/dev/null &
+busctl monitor io.sidecard1 --json=short >/run/monitor.json 2>/run/monitor.err &
 monitor=$!
 at_exit "kill $monitor"
-eventually 30 "the monitor listens" grep -q . <(busctl list --acquired)
+eventually 30 "the monitor listens" grep -q Monitoring /run/monitor.err
 ok "the slice's quota becomes 150%" systemctl set-property --runtime proxy.slice CPUQuota=150%
 changed() {
 	[[ "$(env_of proxy GENERATION)" != "$before" && "$(env_of proxy QUOTA_MCPU)" == 1500 ]]

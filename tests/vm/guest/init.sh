@@ -103,6 +103,7 @@ run_test() {
 	limit_s=${limit_s:-$default_timeout_s}
 	since=$EPOCHSECONDS
 	say "# $name"
+	: >"$logs/$name.out"
 	systemd-run --scope --quiet --collect --unit="vm-$name" \
 		timeout --kill-after=20 "$limit_s" bash "$test" </dev/null >"$logs/$name.out" 2>"$logs/$name.err" &
 	tail --pid=$! --sleep-interval=0.2 -n +1 -f "$logs/$name.out" | relay "$name"

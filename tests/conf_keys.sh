@@ -1,6 +1,6 @@
 #!/bin/sh
 # The table of keys, the manual and the sample say the same: every key with its default in every place, in the same order, and no other.
-# usage: check_conf.sh CONF_SAMPLE CONF_DIRECTORY
+# usage: conf_keys.sh CONF_SAMPLE CONF_DIRECTORY
 set -eu
 sample=$1
 conf=$2
