@@ -93,7 +93,7 @@ boot_tests() {
 			printf 'not ok - the machine ran to the end of its tests\n'
 			printf '# QEMU ended with status %s (124: out of time)\n' "$status"
 			sed "/TCG doesn't support requested feature/d; s/^/# qemu: /" "$work/qemu.log"
-			tail -n 40 "$console" | tr -d '\r' | sed 's/^/# console: /'
+			tail -n 80 "$console" | tr -d '\r' | sed 's/^/# console: /'
 		} | tee -a "$results"
 	fi
 }

@@ -59,8 +59,8 @@ phase emulator "$vm_dir/emulator.sh" || exit
 # Side by side: the tests mostly wait, so two machines take hardly longer than one. Each release is a job with a
 # process group of its own (set -m), so that nothing of it outlives us.
 set -m
-trap 'kill $(jobs -p | sed s/^/-/) 2>/dev/null || true' EXIT
 jobs=()
+trap 'kill -- "${jobs[@]/#/-}" 2>/dev/null || true' EXIT
 for release in "${releases[@]}"; do
 	rm -f "$vm_work/$release/summary"
 	(run_release "$release" 2>&1 | sed -u "s/^/$release: /") &

@@ -80,7 +80,7 @@ show_remains() {
 
 	tail -n 40 "$logs/$name.err" | diagnose stderr
 	"${journal[@]}" -n 60 -u 'sidecard*' | diagnose sidecard
-	"${journal[@]}" -n 60 | grep -v ' sidecard' | diagnose journal
+	"${journal[@]}" -n 60 | grep -v -e ' sidecard' -e ' journalctl' | diagnose journal
 	systemctl --no-pager --quiet --plain --no-legend --failed | diagnose 'failed unit'
 }
 
