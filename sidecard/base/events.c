@@ -138,3 +138,44 @@ void event_restored(size_t n_places)
 		sd_journal_send("MESSAGE=gave back what %zu places had before", n_places,
 				"MESSAGE_ID=" MSG_RESTORED, "PRIORITY=%i", LOG_INFO, NULL);
 }
+
+void event_regulated(const char *workload, uint32_t from, uint32_t to, const char *samples)
+{
+	if (!log_to_journal())
+		log_line(LOG_NOTICE, "workload '%s': parallelism %u → %u (%s)", workload, from, to,
+			 samples);
+	else
+		sd_journal_send("MESSAGE=workload '%s': parallelism %u → %u (%s)", workload, from,
+				to, samples, "MESSAGE_ID=" MSG_REGULATED, "PRIORITY=%i", LOG_NOTICE,
+				"SIDECARD_WORKLOAD=%s", workload, "SIDECARD_FROM=%u", from,
+				"SIDECARD_PARALLELISM=%u", to, "SIDECARD_SAMPLES=%s", samples,
+				NULL);
+}
+
+void event_rolled_back(const char *workload, uint32_t from, uint32_t to, const char *samples)
+{
+	if (!log_to_journal())
+		log_line(LOG_WARNING, "workload '%s': back from parallelism %u to %u (%s)",
+			 workload, from, to, samples);
+	else
+		sd_journal_send("MESSAGE=workload '%s': back from parallelism %u to %u (%s)",
+				workload, from, to, samples, "MESSAGE_ID=" MSG_ROLLED_BACK,
+				"PRIORITY=%i", LOG_WARNING, "SIDECARD_WORKLOAD=%s", workload,
+				"SIDECARD_FROM=%u", from, "SIDECARD_PARALLELISM=%u", to,
+				"SIDECARD_SAMPLES=%s", samples, NULL);
+}
+
+void event_regulator_stage(const char *workload, uint32_t parallelism, const char *stage,
+			   const char *samples)
+{
+	if (!log_to_journal())
+		log_line(LOG_INFO, "workload '%s': regulator in stage %s at parallelism %u (%s)",
+			 workload, stage, parallelism, samples);
+	else
+		sd_journal_send(
+			"MESSAGE=workload '%s': regulator in stage %s at parallelism %u (%s)",
+			workload, stage, parallelism, samples, "MESSAGE_ID=" MSG_REGULATOR_STAGE,
+			"PRIORITY=%i", LOG_INFO, "SIDECARD_WORKLOAD=%s", workload,
+			"SIDECARD_PARALLELISM=%u", parallelism, "SIDECARD_STAGE=%s", stage,
+			"SIDECARD_SAMPLES=%s", samples, NULL);
+}

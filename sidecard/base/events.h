@@ -18,6 +18,9 @@
 #define MSG_REGISTRATION_ENDED "faba5678ec3b478fbc50e451a025fa61"
 #define MSG_APPLIER_DIED       "d16f4b551e214152b824677b9e76921e"
 #define MSG_RESTORED	       "b193b166de9042f2bb1d7007e29be286"
+#define MSG_REGULATED	       "c674e85e613f4ed493fb15dcad96eb76"
+#define MSG_ROLLED_BACK	       "8b4bf985b2384044b15a144d95268f57"
+#define MSG_REGULATOR_STAGE    "8c2caeabb63647d5943f13e7316dd638"
 
 void event_started(const char *version, size_t n_workloads, uint32_t n_pu, uint32_t n_node);
 void event_stopped(void);
@@ -36,3 +39,10 @@ void event_registered(const char *workload, int64_t pid);
 void event_registration_ended(const char *workload, int64_t pid, const char *why);
 void event_applier_died(const char *what_follows);
 void event_restored(size_t n_places);
+/* A regulator's step, and the samples that caused it. */
+void event_regulated(const char *workload, uint32_t from, uint32_t to, const char *samples);
+/* The breaker took a step back. */
+void event_rolled_back(const char *workload, uint32_t from, uint32_t to, const char *samples);
+/* A regulator that goes on to another stage and stays at its number. */
+void event_regulator_stage(const char *workload, uint32_t parallelism, const char *stage,
+			   const char *samples);

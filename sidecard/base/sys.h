@@ -24,6 +24,10 @@ struct sys {
 	/* Reads the whole (small) file from its start; the result is always terminated. -EFBIG
 	 * where it does not fit. Length. */
 	ssize_t (*read)(const struct sys *sys, int fd, char *buffer, size_t buffer_size);
+	/* One read(2) of the first @buffer_size - 1 bytes: for files of one value, which the kernel
+	 * makes in one piece at each read (kernfs, seq_file), so that asking for what follows would
+	 * make it again. Terminated; length; -EFBIG where the buffer is full. */
+	ssize_t (*read_value)(const struct sys *sys, int fd, char *buffer, size_t buffer_size);
 	/* One write(2) at offset 0 of the whole text, as kernel files want it. 0 or -errno; -EIO on
 	 * a short write. */
 	int (*write)(const struct sys *sys, int fd, const char *text, size_t n_text);
@@ -43,14 +47,20 @@ struct sys {
 	int (*watch_open)(const struct sys *sys);
 	int (*watch_add)(const struct sys *sys, int watch_fd, int dirfd, uint32_t mask);
 	int (*watch_remove)(const struct sys *sys, int watch_fd, int watch);
-	/* Raw inotify events or netlink messages; length, 0 where there is none now. Netlink: only
-	 * what the kernel itself sent (sender port 0). -ENOBUFS where messages were lost. */
+	/* Raw inotify events; length, 0 where there is none now. */
 	ssize_t (*watch_read)(const struct sys *sys, int fd, void *buffer, size_t buffer_size);
+	/* Netlink messages, only what the kernel itself sent (sender port 0); length, 0 where there
+	 * is none now. -ENOBUFS where messages were lost. */
+	ssize_t (*netlink_read)(const struct sys *sys, int fd, void *buffer, size_t buffer_size);
 	/* Kernel uevents (group 1 of NETLINK_KOBJECT_UEVENT). */
 	int (*uevent_open)(const struct sys *sys);
-	/* The process connector, listening for fork, exec and exit. -EPERM, -ECONNREFUSED where it
-	 * is not to be had. */
+	/* The process connector, listening for fork and exec. -EPERM, -ECONNREFUSED where it is not
+	 * to be had. */
 	int (*proc_events_open)(const struct sys *sys);
+	/* The same on a socket of the connector that somebody else has opened: forgets what is in
+	 * it, then asks for events; and ends that and forgets. 0 or -errno. */
+	int (*proc_events_listen)(const struct sys *sys, int fd);
+	int (*proc_events_ignore)(const struct sys *sys, int fd);
 
 	int (*pidfd_open)(const struct sys *sys, pid_t pid);
 	/* One thread. get: -ESRCH gone. The set may be empty (a pinned task whose PU is offline).

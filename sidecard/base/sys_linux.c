@@ -104,6 +104,22 @@ static ssize_t linux_read(const struct sys *sys, int fd, char *buffer, size_t bu
 	return -EFBIG;
 }
 
+static ssize_t linux_read_value(const struct sys *sys, int fd, char *buffer, size_t buffer_size)
+{
+	ssize_t n;
+
+	(void)sys;
+	do
+		n = pread(fd, buffer, buffer_size, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n == buffer_size)
+		return -EFBIG;
+	buffer[n] = '\0';
+	return n;
+}
+
 static int linux_write(const struct sys *sys, int fd, const char *text, size_t n_text)
 {
 	ssize_t n;
@@ -216,6 +232,19 @@ static int linux_watch_remove(const struct sys *sys, int watch_fd, int watch)
 
 static ssize_t linux_watch_read(const struct sys *sys, int fd, void *buffer, size_t buffer_size)
 {
+	ssize_t n;
+
+	(void)sys;
+	do
+		n = read(fd, buffer, buffer_size);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	return n;
+}
+
+static ssize_t linux_netlink_read(const struct sys *sys, int fd, void *buffer, size_t buffer_size)
+{
 	struct sockaddr_nl sender = { 0 };
 	struct iovec iov = { buffer, buffer_size };
 	struct msghdr message = {
@@ -226,9 +255,7 @@ static ssize_t linux_watch_read(const struct sys *sys, int fd, void *buffer, siz
 	(void)sys;
 	for (;;) {
 		n = recvmsg(fd, &message, MSG_DONTWAIT);
-		if (n < 0 && errno == ENOTSOCK)
-			n = read(fd, buffer, buffer_size);
-		else if (n >= 0 && sender.nl_pid != 0)
+		if (n >= 0 && sender.nl_pid != 0)
 			continue; /* not from the kernel: anybody may send to us */
 		if (n >= 0)
 			return n;
@@ -255,25 +282,77 @@ static int linux_uevent_open(const struct sys *sys)
 	return netlink_open(NETLINK_KOBJECT_UEVENT, 1);
 }
 
+/* One request to the process connector: an operation alone, or (Linux 6.6 and later, where each
+ * socket has a filter) an operation and the events wanted; older kernels ignore the longer one. */
+static int connector_request(int fd, const uint32_t *words, uint16_t n_bytes)
+{
+	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	const struct cn_msg message = { .id = { CN_IDX_PROC, CN_VAL_PROC }, .len = n_bytes };
+	char request[NLMSG_LENGTH(sizeof(message) + 2 * sizeof(*words))]
+		__attribute__((aligned(NLMSG_ALIGNTO)));
+	const struct nlmsghdr header = { .nlmsg_len = NLMSG_LENGTH(sizeof(message) + n_bytes),
+					 .nlmsg_type = NLMSG_DONE };
+
+	memcpy(request, &header, sizeof(header));
+	memcpy(request + NLMSG_HDRLEN, &message, sizeof(message));
+	memcpy(request + NLMSG_HDRLEN + sizeof(message), words, n_bytes);
+	if (sendto(fd, request, header.nlmsg_len, 0, (const struct sockaddr *)&kernel,
+		   sizeof(kernel)) < 0)
+		return -errno;
+	return 0;
+}
+
+/* The short request is the one that is acknowledged: with the filter on, its own acknowledgement
+ * would be filtered. */
+static int connector_listen(int fd)
+{
+	const uint32_t words[] = { PROC_CN_MCAST_LISTEN,
+				   PROC_EVENT_FORK | PROC_EVENT_EXEC | PROC_EVENT_UID };
+	int r = connector_request(fd, words, sizeof(words[0]));
+
+	return r < 0 ? r : connector_request(fd, words, sizeof(words));
+}
+
 static int linux_proc_events_open(const struct sys *sys)
 {
 	cleanup(close_fdp) int fd = netlink_open(NETLINK_CONNECTOR, CN_IDX_PROC);
-	const enum proc_cn_mcast_op operation = PROC_CN_MCAST_LISTEN;
-	const struct cn_msg message = { .id = { CN_IDX_PROC, CN_VAL_PROC },
-					.len = sizeof(operation) };
-	char request[NLMSG_LENGTH(sizeof(message) + sizeof(operation))]
-		__attribute__((aligned(NLMSG_ALIGNTO)));
-	const struct nlmsghdr header = { .nlmsg_len = sizeof(request), .nlmsg_type = NLMSG_DONE };
+	int r;
 
 	(void)sys;
 	if (fd < 0)
 		return fd;
-	memcpy(request, &header, sizeof(header));
-	memcpy(request + NLMSG_HDRLEN, &message, sizeof(message));
-	memcpy(request + NLMSG_HDRLEN + sizeof(message), &operation, sizeof(operation));
-	if (send(fd, request, sizeof(request), 0) < 0)
-		return -errno;
-	return TAKE_FD(fd);
+	r = connector_listen(fd);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+/* Bounded: others may fork faster than we read. */
+#define N_STALE_MAX 65536
+
+static void connector_drain(int fd)
+{
+	char byte;
+
+	for (unsigned i = 0; i < N_STALE_MAX; i++)
+		if (recv(fd, &byte, sizeof(byte), MSG_DONTWAIT) < 0 && errno != ENOBUFS &&
+		    errno != EINTR)
+			break;
+}
+
+static int linux_proc_events_listen(const struct sys *sys, int fd)
+{
+	(void)sys;
+	connector_drain(fd);
+	return connector_listen(fd);
+}
+
+static int linux_proc_events_ignore(const struct sys *sys, int fd)
+{
+	const uint32_t operation = PROC_CN_MCAST_IGNORE;
+	int r = connector_request(fd, &operation, sizeof(operation));
+
+	(void)sys;
+	connector_drain(fd);
+	return r;
 }
 
 static int linux_pidfd_open(const struct sys *sys, pid_t pid)
@@ -341,6 +420,7 @@ int sys_linux_open(const char *proc_root, struct sys *ret_sys)
 		.open = linux_open,
 		.close = linux_close,
 		.read = linux_read,
+		.read_value = linux_read_value,
 		.write = linux_write,
 		.list = linux_list,
 		.file_id = linux_file_id,
@@ -350,8 +430,11 @@ int sys_linux_open(const char *proc_root, struct sys *ret_sys)
 		.watch_add = linux_watch_add,
 		.watch_remove = linux_watch_remove,
 		.watch_read = linux_watch_read,
+		.netlink_read = linux_netlink_read,
 		.uevent_open = linux_uevent_open,
 		.proc_events_open = linux_proc_events_open,
+		.proc_events_listen = linux_proc_events_listen,
+		.proc_events_ignore = linux_proc_events_ignore,
 		.pidfd_open = linux_pidfd_open,
 		.affinity_get = linux_affinity_get,
 		.affinity_set = linux_affinity_set,
