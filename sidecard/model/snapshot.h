@@ -41,6 +41,7 @@ struct snapshot_workload {
 	const struct cpuset *cpuset; /* PUs that cpusets which are not ours allow it; NULL: all */
 	const char *cpuset_path;     /* the cgroup that says so, for limited_by */
 	bool plugin_rounds_up;	     /* Rounding=plugin: its plugin wants ceil */
+	uint32_t regulated;	     /* threads that its regulator asks for; 0: it has none */
 };
 
 struct snapshot {
@@ -54,4 +55,7 @@ struct snapshot {
 	size_t n_workloads;
 	const struct limit *limits;
 	size_t n_limits;
+	uint64_t deadline_us; /* [Planner] Deadline=: how long a search may take; 0: the default */
 };
+
+#define SNAPSHOT_DEADLINE_US 2000u /* where deadline_us is 0 */

@@ -14,6 +14,11 @@ struct topology *topology_free(struct topology *topology)
 		return NULL;
 	free(topology->pus);
 	free(topology->nodes);
+	for (uint32_t i = 0; i < topology->n_devices; i++) {
+		free(topology->devices[i].name);
+		nodeset_done(&topology->devices[i].nodes);
+	}
+	free(topology->devices);
 	free(topology->distances);
 	free(topology->pu_idx_of_os);
 	cpuset_done(&topology->cpus);
@@ -27,11 +32,24 @@ void topology_freep(struct topology **topology)
 	topology_free(*topology);
 }
 
+static int format_devices(const struct topology *topology, FILE *out)
+{
+	for (uint32_t i = 0; i < topology->n_devices; i++) {
+		cleanup(freep) char *nodes = nodeset_format(&topology->devices[i].nodes);
+
+		if (!nodes)
+			return -ENOMEM;
+		fprintf(out, "device %s %s\n", topology->devices[i].name, *nodes ? nodes : "-");
+	}
+	return 0;
+}
+
 char *topology_format(const struct topology *topology)
 {
 	char *text = NULL;
 	size_t n_text = 0;
 	FILE *out = open_memstream(&text, &n_text);
+	bool failed;
 
 	if (!out)
 		return NULL;
@@ -49,12 +67,16 @@ char *topology_format(const struct topology *topology)
 			node->package == TOPOLOGY_NONE ? -1 : (int)node->package,
 			node->memory_bytes);
 	}
+	for (uint32_t i = 0; i < topology->n_node; i++)
+		if (topology->nodes[i].memory_kind != MEMORY_KIND_PLAIN)
+			fprintf(out, "memory %u %u\n", i, topology->nodes[i].memory_kind);
 	for (uint32_t from = 0; topology->distances && from < topology->n_node; from++)
 		for (uint32_t to = 0; to < topology->n_node; to++)
 			fprintf(out, "distance %u %u %u\n", from, to,
 				topology->distances[from * topology->n_node + to]);
+	failed = format_devices(topology, out) < 0;
 	fputs("end\n", out);
-	if (fclose(out) != 0) {
+	if (fclose(out) != 0 || failed) {
 		free(text);
 		return NULL;
 	}
@@ -171,6 +193,50 @@ static int parse_distance(const char *line, struct topology *topology)
 	return 0;
 }
 
+static int parse_memory(const char *line, struct topology *topology)
+{
+	uint64_t n[2];
+
+	if (parse_numbers(line, UINT32_MAX, n, 2) < 0 || n[0] >= topology->n_node ||
+	    n[1] >= N_MEMORY_KINDS)
+		return -EINVAL;
+	topology->nodes[n[0]].memory_kind = (enum memory_kind)n[1];
+	return 0;
+}
+
+static bool device_name_is_valid(const char *name, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (name[i] <= ' ' || name[i] > '~')
+			return false;
+	return n > 0 && n <= TOPOLOGY_NAME_MAX_BYTES;
+}
+
+/* Sorted and told once each, so that a look-up may halve. */
+static int parse_device(const char *line, struct topology *topology)
+{
+	const char *name = line + strlen("device "), *nodes = strchr(name, ' ');
+	struct topo_device device = { 0 };
+
+	if (!nodes || !device_name_is_valid(name, (size_t)(nodes - name)))
+		return -EINVAL;
+	if (topology->n_devices >= TOPOLOGY_N_DEVICE_MAX)
+		return -ERANGE;
+	if (nodeset_parse(strcmp(nodes + 1, "-") == 0 ? "" : nodes + 1, &device.nodes) < 0)
+		return -EINVAL;
+	device.name = strndup(name, (size_t)(nodes - name));
+	if (device.name && grow(&topology->devices, topology->n_devices, sizeof(device)) == 0) {
+		uint32_t n = topology->n_devices;
+
+		topology->devices[topology->n_devices++] = device;
+		return n == 0 || strcmp(topology->devices[n - 1].name, device.name) < 0 ? 0
+											: -EINVAL;
+	}
+	free(device.name);
+	nodeset_done(&device.nodes);
+	return -ENOMEM;
+}
+
 static int parse_lines(char *text, struct topology *topology, struct fault *fault)
 {
 	char *line, *rest = text;
@@ -186,6 +252,10 @@ static int parse_lines(char *text, struct topology *topology, struct fault *faul
 			r = parse_node(line, topology);
 		else if (strncmp(line, "distance ", 9) == 0)
 			r = parse_distance(line, topology);
+		else if (strncmp(line, "memory ", 7) == 0)
+			r = parse_memory(line, topology);
+		else if (strncmp(line, "device ", 7) == 0)
+			r = parse_device(line, topology);
 		else if (strcmp(line, "end") == 0)
 			return 0;
 		if (r < 0)
@@ -236,6 +306,8 @@ static int finish_pu(struct topology *topology, uint32_t idx)
 	    count_level(pu->die, n_pu, &topology->n_die) < 0 ||
 	    count_level(pu->package, n_pu, &topology->n_package) < 0)
 		return -EINVAL;
+	if (pu->efficiency_rank >= topology->n_rank)
+		topology->n_rank = pu->efficiency_rank + 1;
 	topology->nodes[pu->node].n_pu++;
 	topology->pu_idx_of_os[pu->pu_os] = idx;
 	return cpuset_add(&topology->cpus, pu->pu_os);
@@ -336,7 +408,14 @@ int topology_finish(struct topology *topology, struct fault *fault)
 	if (r == -EINVAL)
 		return fault_set(fault, r, "topology leaves distances of %u nodes out",
 				 topology->n_node);
-	return r < 0 ? fault_set(fault, r, "no memory for %u node distances", topology->n_node) : 0;
+	if (r < 0)
+		return fault_set(fault, r, "no memory for %u node distances", topology->n_node);
+	for (uint32_t i = 0; i < topology->n_devices; i++)
+		if (!nodeset_is_subset(&topology->devices[i].nodes, &topology->mems))
+			return fault_set(fault, -EINVAL,
+					 "topology: device '%s' is near a node that is not there",
+					 topology->devices[i].name);
+	return 0;
 }
 
 uint32_t topology_pu_idx(const struct topology *topology, uint32_t pu_os)
@@ -350,6 +429,30 @@ uint32_t topology_node_idx(const struct topology *topology, uint32_t node_os)
 		if (topology->nodes[i].node_os == node_os)
 			return i;
 	return TOPOLOGY_NONE;
+}
+
+const struct topo_device *topology_device(const struct topology *topology, const char *name)
+{
+	uint32_t first = 0, end = topology->n_devices;
+
+	while (first < end) {
+		uint32_t middle = first + (end - first) / 2;
+		int order = strcmp(topology->devices[middle].name, name);
+
+		if (order == 0)
+			return &topology->devices[middle];
+		if (order < 0)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	return NULL;
+}
+
+bool topology_pu_is(const struct topology *topology, uint32_t pu_idx, bool performance)
+{
+	return topology->n_rank <= 1 ||
+	       (topology->pus[pu_idx].efficiency_rank + 1 == topology->n_rank) == performance;
 }
 
 int topology_nodes_of(const struct topology *topology, const struct cpuset *cpus,

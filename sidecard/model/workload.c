@@ -43,9 +43,10 @@ struct workload *workload_new(const char *name)
 	workload->role = ROLE_DATA_PLANE;
 	workload->priority = 100;
 	workload->min_pu = 1;
-	workload->max_pu = WORKLOAD_MAX_UNSET;
+	workload->max_pu = workload->max_mcpu = WORKLOAD_MAX_UNSET;
 	workload->weight = 100;
 	workload->quota_mcpu = QUOTA_UNLIMITED_MCPU;
+	workload->overcommit_permille = 1000;
 	return TAKE_PTR(workload);
 }
 
@@ -70,6 +71,7 @@ struct workload *workload_free(struct workload *workload)
 	free(workload->plugin);
 	match_done(&workload->match);
 	nodeset_done(&workload->nodes);
+	strings_done(&workload->near_devices);
 	strings_done(&workload->environment);
 	for (size_t i = 0; i < workload->n_settings; i++) {
 		free(workload->settings[i].key);

@@ -28,7 +28,7 @@ static ssize_t read_file(const struct sys *sys, int dir_fd, const char *name, ch
 int cgroup_read_quota(const struct sys *sys, int fd, struct quota *ret_quota)
 {
 	char text[CGROUP_LINE_SIZE];
-	ssize_t n = sys->read(sys, fd, text, sizeof(text));
+	ssize_t n = sys->read_value(sys, fd, text, sizeof(text));
 
 	if (n < 0)
 		return n == -EFBIG ? -EINVAL : (int)n;

@@ -445,13 +445,19 @@ static bool match_user(const struct match *match, const struct process_facts *fa
 	return false;
 }
 
-bool match_process(const struct workload *workload, const struct process_facts *facts)
+bool match_process_otherwise(const struct workload *workload, const struct process_facts *facts)
 {
 	const struct match *match = &workload->match;
 
-	return match_executable(workload, facts->executable) && match_user(match, facts) &&
+	return match_user(match, facts) &&
 	       (!match->command_lines.n_items ||
 		(facts->command_line &&
 		 strings_have_glob(&match->command_lines, facts->command_line))) &&
 	       match_cgroup_of_process(workload, facts->cgroup ? facts->cgroup : "");
+}
+
+bool match_process(const struct workload *workload, const struct process_facts *facts)
+{
+	return match_executable(workload, facts->executable) &&
+	       match_process_otherwise(workload, facts);
 }

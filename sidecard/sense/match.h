@@ -59,5 +59,7 @@ struct process_facts {
 
 /* Process keys and cgroup keys together. */
 bool match_process(const struct workload *workload, const struct process_facts *facts);
+/* The same but for Executable=: could it match, whatever it runs? */
+bool match_process_otherwise(const struct workload *workload, const struct process_facts *facts);
 /* Executable= alone: what one readlink can rule out. */
 bool match_executable(const struct workload *workload, const char *executable);

@@ -284,9 +284,7 @@ static bool proc_event_classify(const struct proc_event *event, struct proc_even
 
 	switch ((unsigned)event->what) {
 	case PROC_EVENT_NONE:
-		if (event->event_data.ack.err != 0)
-			return false;
-		seen.kind = PROC_LISTENING;
+		seen.kind = event->event_data.ack.err == 0 ? PROC_LISTENING : PROC_REFUSED;
 		break;
 	case PROC_EVENT_FORK:
 		if (event->event_data.fork.child_pid != event->event_data.fork.child_tgid)
@@ -306,7 +304,7 @@ static bool proc_event_classify(const struct proc_event *event, struct proc_even
 	default:
 		return false;
 	}
-	if (seen.kind != PROC_LISTENING && seen.pid <= 0)
+	if (seen.kind != PROC_LISTENING && seen.kind != PROC_REFUSED && seen.pid <= 0)
 		return false;
 	*ret_event = seen;
 	return true;

@@ -42,8 +42,12 @@ bool pidfd_is_alive(int pidfd);
 enum proc_event_kind {
 	PROC_LISTENING, /* the kernel accepted us; in a container it never says so, and nothing
 			   comes */
-	PROC_FORKED,	/* a new process (not a thread) of @parent */
-	PROC_CHANGED,	/* exec, or another uid */
+	/* It refused a request: we may not switch events on. That it says so means that somebody
+	 * has (cn_proc_ack() of Linux before 6.6: one switch for all, and no word while it is off).
+	 */
+	PROC_REFUSED,
+	PROC_FORKED,  /* a new process (not a thread) of @parent */
+	PROC_CHANGED, /* exec, or another uid */
 };
 
 struct proc_event_seen {

@@ -1,22 +1,22 @@
-/* Runs the probe and reads its answer. Relies on: posix_spawn's closefrom (glibc 2.34), pidfd_open
- * (Linux 5.3). The process that asks may be any, so nothing of its state reaches the probe. */
+/* Runs the probe and reads its answer. Relies on pidfd_open (Linux 5.3). */
 #include "sense/topo_load.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "paths.h"
 
@@ -26,16 +26,17 @@
 /* One sentence; a sanitizer's report says more, of which the first line will do. */
 #define N_COMPLAINT_MAX (1u << 20)
 
-#define N_ARGUMENTS_MAX 12
-
 /* Where the build leaves the programs, seen from a program or a test of the same build. */
 static const char *const build_places[] = { "",
 					    "../sense/",
 					    "../apply/",
+					    "../edge/",
 					    "sense/",
 					    "apply/",
+					    "edge/",
 					    "../../sidecard/sense/",
-					    "../../sidecard/apply/" };
+					    "../../sidecard/apply/",
+					    "../../sidecard/edge/" };
 
 /* Beside the running program, which a build tree spreads over the folders of the stages; only what
  * belongs to the same user as the program itself. */
@@ -92,67 +93,6 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static int prepare_files(posix_spawn_file_actions_t *files, const int *fds)
-{
-	int r = fds[0] >= 0 ? posix_spawn_file_actions_adddup2(files, fds[0], STDIN_FILENO)
-			    : posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null",
-							       O_RDONLY, 0);
-
-	if (r == 0)
-		r = posix_spawn_file_actions_adddup2(files, fds[1], STDOUT_FILENO);
-	if (r == 0)
-		r = posix_spawn_file_actions_adddup2(files, fds[2], STDERR_FILENO);
-	return r == 0 ? posix_spawn_file_actions_addclosefrom_np(files, STDERR_FILENO + 1) : r;
-}
-
-/* The daemon blocks the signals that it reads from a descriptor; a child would inherit that. */
-static int prepare_signals(posix_spawnattr_t *attributes)
-{
-	sigset_t none, all;
-	int r;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	r = posix_spawnattr_setsigmask(attributes, &none);
-	if (r == 0)
-		r = posix_spawnattr_setsigdefault(attributes, &all);
-	return r == 0 ? posix_spawnattr_setflags(attributes,
-						 POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)
-		      : r;
-}
-
-/* @fds: the child's three. Returns 0 or -errno. */
-static int spawn(const struct helper_call *call, const int *fds, pid_t *ret_pid)
-{
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attributes;
-	char *arguments[N_ARGUMENTS_MAX + 2] = { (char *)call->path };
-	char *environment[] = { NULL };
-	int r;
-
-	for (size_t i = 0; call->arguments[i]; i++) {
-		if (i >= N_ARGUMENTS_MAX)
-			return -E2BIG;
-		arguments[i + 1] = (char *)call->arguments[i];
-	}
-	r = posix_spawn_file_actions_init(&files);
-	if (r != 0)
-		return -r;
-	r = posix_spawnattr_init(&attributes);
-	if (r != 0) {
-		posix_spawn_file_actions_destroy(&files);
-		return -r;
-	}
-	r = prepare_files(&files, fds);
-	if (r == 0)
-		r = prepare_signals(&attributes);
-	if (r == 0)
-		r = posix_spawn(ret_pid, call->path, &files, &attributes, arguments, environment);
-	posix_spawnattr_destroy(&attributes);
-	posix_spawn_file_actions_destroy(&files);
-	return -r;
-}
-
 static int start(const struct helper_call *call, struct run *run, struct fault *fault)
 {
 	cleanup(close_fdp) int answer_fd = -1, complaint_fd = -1;
@@ -166,7 +106,8 @@ static int start(const struct helper_call *call, struct run *run, struct fault *
 		return fault_set(fault, -errno, "cannot make a second pipe: %s", strerror(errno));
 	run->complaint.fd = ends[0];
 	complaint_fd = ends[1];
-	r = spawn(call, (int[]){ call->input_fd, answer_fd, complaint_fd }, &run->pid);
+	r = child_spawn(call->path, call->arguments,
+			(int[]){ call->input_fd, answer_fd, complaint_fd }, &run->pid);
 	if (r < 0)
 		return fault_set(fault, r, "cannot start '%s': %s", call->path, strerror(-r));
 	run->pidfd = pidfd_open(run->pid, 0);
@@ -331,4 +272,142 @@ int topo_load(const char *machine, struct topology **ret_topology, struct fault 
 	int r = probe_ask(question, -1, &answer, fault);
 
 	return r < 0 ? r : topology_parse(answer, ret_topology, fault);
+}
+
+/* ---- the same, in an event loop ---- */
+
+struct topo_loading {
+	struct run run;
+	struct helper_call call;
+	char *path, *machine;
+	const char *arguments[3];
+	struct topo_listener listener;
+	sd_event_source *answer, *complaint, *end, *timer;
+};
+
+struct topo_loading *topo_loading_free(struct topo_loading *loading)
+{
+	if (!loading)
+		return NULL;
+	sd_event_source_disable_unref(loading->answer);
+	sd_event_source_disable_unref(loading->complaint);
+	sd_event_source_disable_unref(loading->end);
+	sd_event_source_disable_unref(loading->timer);
+	if (loading->run.pid > 0)
+		finish(&loading->call, &loading->run, -ECANCELED, NULL);
+	run_done(&loading->run);
+	free(loading->path);
+	free(loading->machine);
+	free(loading);
+	return NULL;
+}
+
+/* @r: how the reading of its answer went. Reports, and is over; the listener frees it. */
+static void loading_end(struct topo_loading *loading, int r)
+{
+	struct topology *topology = NULL;
+	struct fault fault;
+
+	sd_event_source_set_enabled(loading->timer, SD_EVENT_OFF);
+	r = finish(&loading->call, &loading->run, r, &fault);
+	loading->run.pid = 0;
+	if (r == 0)
+		r = topology_parse(loading->run.answer.text ? loading->run.answer.text : "",
+				   &topology, &fault);
+	loading->listener.loaded(loading->listener.userdata, topology, &fault);
+}
+
+static int on_loading_stream(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	struct topo_loading *loading = userdata;
+	struct run *run = &loading->run;
+	struct stream *stream = source == loading->answer ? &run->answer : &run->complaint;
+	int r;
+
+	(void)fd;
+	(void)revents;
+	r = stream_read(stream);
+	if (stream->fd < 0)
+		sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	if (r < 0)
+		loading_end(loading, r);
+	else if (run->answer.fd < 0 && run->complaint.fd < 0)
+		sd_event_source_set_enabled(loading->end, SD_EVENT_ON);
+	return 0;
+}
+
+static int on_loading_over(sd_event_source *source, int fd, uint32_t revents, void *userdata)
+{
+	(void)source;
+	(void)fd;
+	(void)revents;
+	loading_end(userdata, 0);
+	return 0;
+}
+
+static int on_loading_late(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)source;
+	(void)usec;
+	loading_end(userdata, -ETIMEDOUT);
+	return 0;
+}
+
+static int loading_listen(struct topo_loading *loading, sd_event *event)
+{
+	struct run *run = &loading->run;
+	int r = run->pidfd < 0 ? run->pidfd : 0;
+
+	if (r >= 0)
+		r = sd_event_add_io(event, &loading->answer, run->answer.fd, EPOLLIN,
+				    on_loading_stream, loading);
+	if (r >= 0)
+		r = sd_event_add_io(event, &loading->complaint, run->complaint.fd, EPOLLIN,
+				    on_loading_stream, loading);
+	if (r >= 0)
+		r = sd_event_add_io(event, &loading->end, run->pidfd, EPOLLIN, on_loading_over,
+				    loading);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(loading->end, SD_EVENT_OFF);
+	if (r >= 0)
+		r = sd_event_add_time_relative(event, &loading->timer, CLOCK_MONOTONIC,
+					       TOPO_LOAD_DEADLINE_MS * UINT64_C(1000), 0,
+					       on_loading_late, loading);
+	return r;
+}
+
+int topo_load_begin(const char *machine, sd_event *event, const struct topo_listener *listener,
+		    struct topo_loading **ret_loading, struct fault *fault)
+{
+	struct topo_loading *loading = calloc(1, sizeof(*loading));
+	int r;
+
+	if (!loading)
+		return fault_set(fault, -ENOMEM, "no memory to look at the machine");
+	loading->run = (struct run){
+		.answer = { .fd = -1, .n_max = N_ANSWER_MAX },
+		.complaint = { .fd = -1, .n_max = N_COMPLAINT_MAX },
+		.pidfd = -1,
+	};
+	loading->listener = *listener;
+	loading->path = helper_path("sidecard-probe");
+	loading->machine = strdup(machine);
+	loading->arguments[0] = "topology";
+	loading->arguments[1] = loading->machine;
+	loading->call = (struct helper_call){ loading->path, loading->arguments, -1,
+					      TOPO_LOAD_DEADLINE_MS, N_ANSWER_MAX };
+	r = loading->path && loading->machine
+		    ? start(&loading->call, &loading->run, fault)
+		    : fault_set(fault, -ENOMEM, "no memory to ask the probe");
+	if (r == 0) {
+		r = loading_listen(loading, event);
+		if (r < 0)
+			fault_set(fault, r, "cannot wait for the probe: %s", strerror(-r));
+	}
+	if (r < 0) {
+		topo_loading_free(loading);
+		return r;
+	}
+	*ret_loading = loading;
+	return 0;
 }

@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include <systemd/sd-event.h>
+
 #include "base/err.h"
 #include "model/topology.h"
 
@@ -14,6 +16,20 @@
  * error, never the real machine. Blocks up to the deadline. 0 or -errno (-ETIMEDOUT) with @fault.
  */
 int topo_load(const char *machine, struct topology **ret_topology, struct fault *fault);
+
+struct topo_listener {
+	void *userdata;
+	/* Takes over @topology; NULL: @fault says why there is none. To be followed by
+	 * topo_loading_free(), from within too. */
+	void (*loaded)(void *userdata, struct topology *topology, const struct fault *fault);
+};
+
+/* The same without blocking: the answer comes from @event. */
+struct topo_loading;
+int topo_load_begin(const char *machine, sd_event *event, const struct topo_listener *listener,
+		    struct topo_loading **ret_loading, struct fault *fault);
+/* Ends the probe where it still runs; then loaded() is not called. */
+struct topo_loading *topo_loading_free(struct topo_loading *loading);
 
 /* The probe's file: beside the running program, else the libexec directory it was built for.
  * malloc'ed or NULL. Also for "sidecard-apply". */

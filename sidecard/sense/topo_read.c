@@ -1,6 +1,6 @@
-/* The only file that knows hwloc: loads a machine, flattens the tree to struct topology. It runs in
- * the probe, a process of its own with limits, because hwloc parses files from outside and has no
- * bounds of its own.
+/* With topo_devices.c the only file that knows hwloc: loads a machine, flattens the tree to struct
+ * topology. It runs in the probe, a process of its own with limits, because hwloc parses files from
+ * outside and has no bounds of its own.
  *
  * Relies on: hwloc >= 2.9; topo_read_init() before anything else. */
 #include "sense/topo_read.h"
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "sense/topo_devices.h"
 
 static void topology_destroyp(hwloc_topology_t *tree)
 {
@@ -120,10 +121,10 @@ static int keep_few_types(hwloc_topology_t tree)
 		if (hwloc_topology_set_type_filter(tree, kept[i], HWLOC_TYPE_FILTER_KEEP_ALL) < 0)
 			return -errno;
 	/* A node that belongs to a part of a package needs a group to hang below. */
-	return hwloc_topology_set_type_filter(tree, HWLOC_OBJ_GROUP,
-					      HWLOC_TYPE_FILTER_KEEP_STRUCTURE) < 0
-		       ? -errno
-		       : 0;
+	if (hwloc_topology_set_type_filter(tree, HWLOC_OBJ_GROUP,
+					   HWLOC_TYPE_FILTER_KEEP_STRUCTURE) < 0)
+		return -errno;
+	return topo_keep_devices(tree);
 }
 
 /* The few levels of struct topology, or all that lstopo draws. */
@@ -574,6 +575,9 @@ static int flatten(hwloc_topology_t tree, struct topology *topology, struct faul
 	r = fill_nodes(topology, tree, (uint32_t)n_node, fault);
 	if (r < 0)
 		return r;
+	topo_fill_memory(tree, topology);
+	if (topo_fill_devices(tree, topology) < 0)
+		return fault_set(fault, -ENOMEM, "no memory for the machine's devices");
 	return fill_distances(topology, tree, fault);
 }
 

@@ -171,6 +171,14 @@ static const char *manager_sender(const struct units *units)
 	return sd_bus_is_bus_client(units->bus) > 0 ? DESTINATION : NULL;
 }
 
+/* Without it changes of an inactive unit are seen at the next reload only. */
+static void record_follow(struct record *record)
+{
+	sd_bus_match_signal_async(record->units->bus, &record->changed_slot,
+				  manager_sender(record->units), record->path, PROPERTIES,
+				  "PropertiesChanged", on_unit_changed, on_match_installed, record);
+}
+
 static struct record *record_new(struct units *units, const char *name)
 {
 	struct record *record = calloc(1, sizeof(*record));
@@ -191,10 +199,7 @@ static struct record *record_new(struct units *units, const char *name)
 		record_free(record);
 		return NULL;
 	}
-	/* Without it changes of an inactive unit are seen at the next reload only. */
-	sd_bus_match_signal_async(units->bus, &record->changed_slot, manager_sender(units),
-				  record->path, PROPERTIES, "PropertiesChanged", on_unit_changed,
-				  on_match_installed, record);
+	record_follow(record);
 	return record;
 }
 
@@ -599,6 +604,31 @@ int units_open(sd_bus *bus, const struct units_listener *listener, struct units 
 	}
 	subscribe(units);
 	*ret_units = units;
+	return 0;
+}
+
+int units_set_bus(struct units *units, sd_bus *bus)
+{
+	int r;
+
+	for (size_t i = 0; i < units->n_records; i++) {
+		record_cancel(units->records[i]);
+		units->records[i]->changed_slot = sd_bus_slot_unref(
+			units->records[i]->changed_slot);
+	}
+	for (size_t i = 0; i < N_ELEMENTS(units->slots); i++)
+		units->slots[i] = sd_bus_slot_unref(units->slots[i]);
+	free(units->owner);
+	units->owner = NULL;
+	sd_bus_unref(units->bus);
+	units->bus = sd_bus_ref(bus);
+	r = match_signals(units);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < units->n_records; i++)
+		record_follow(units->records[i]);
+	subscribe(units);
+	read_all_again(units);
 	return 0;
 }
 

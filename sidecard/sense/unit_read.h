@@ -39,6 +39,10 @@ struct units;
 int units_open(sd_bus *bus, const struct units_listener *listener, struct units **ret_units);
 struct units *units_free(struct units *units);
 
+/* Another connection in place of one that is gone. All that is known stays, and is asked for again.
+ * 0 or -errno: then nothing is asked. */
+int units_set_bus(struct units *units, sd_bus *bus);
+
 /* These units, the slices they turn out to be in and those slices' parents are asked for and
  * followed; others are forgotten. 0 or -ENOMEM. */
 int units_want(struct units *units, const char *const *names, size_t n_names);

@@ -207,6 +207,11 @@ struct world *world_free(struct world *world)
 		return NULL;
 	world->units = units_free(world->units);
 	procs_close(world);
+	if (world->options.proc_events_fd > 0) {
+		/* The service manager has it still, and looks at what is in it. */
+		world->sys->proc_events_ignore(world->sys, world->options.proc_events_fd);
+		world->sys->close(world->sys, world->options.proc_events_fd);
+	}
 	if (world->watch.sys)
 		tree_free(world);
 	events_close(world);
@@ -240,6 +245,21 @@ int world_set_workloads(struct world *world, const struct workload *const *workl
 	if (r < 0)
 		return fault_set(fault, r, "no memory to look for %zu workloads", n_workloads);
 	return 0;
+}
+
+int world_set_bus(struct world *world, sd_bus *bus)
+{
+	int r;
+
+	world->options.bus = bus;
+	if (world->units) {
+		r = units_set_bus(world->units, bus);
+	} else {
+		bus_start(world);
+		r = units_configure(world);
+	}
+	world_mark(world, DIRTY_PLACES);
+	return r;
 }
 
 void world_set_confine_system(struct world *world, bool confine)

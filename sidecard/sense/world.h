@@ -45,17 +45,27 @@ struct world_listener {
 	/* Something worth a line in the log, once: "no v2 cpu controller at …", "process connector
 	 * not to be had: …". May come from within world_open(). */
 	void (*notice)(void *userdata, const char *text);
+	/* Which executable does another user's process run? We may not read that ourselves; the
+	 * answer is world_identified(). 0; -EAGAIN: later; other -errno: nobody can tell. NULL:
+	 * nobody can. */
+	int (*identify)(void *userdata, pid_t pid, uint64_t start_time);
 };
 
 struct world_options {
 	/* Directory of the v2 hierarchy, or any directory tree that looks like one; NULL: no
-	 * cgroups at all. Each watched cgroup takes up to two descriptors. */
+	 * cgroups at all. Each watched cgroup takes a descriptor of its directory, and one of its
+	 * cpu.max where that gets a number below @keep_below_fd (0: always); the others' is opened
+	 * at each change. */
 	const char *cgroup_root;
+	int keep_below_fd;
 	/* Where we are below it; NULL where not known. */
 	const char *own_cgroup;
 	/* PID 1's bus, attached to @event; NULL: units are known by their directories' names only.
 	 */
 	sd_bus *bus;
+	/* A socket of the process connector from where such sockets can be had (we may be in a
+	 * network namespace without); taken over. 0: none. */
+	int proc_events_fd;
 };
 
 /* @sys, @event and the strings of @options must outlive it. 0 or -errno. */
@@ -71,6 +81,9 @@ void world_freep(struct world **world);
  * looks again at the next event. */
 int world_set_workloads(struct world *world, const struct workload *const *workloads,
 			size_t n_workloads, struct fault *fault);
+/* Another connection to PID 1's bus in place of one that is gone, or the first. What PID 1 told is
+ * kept until it tells again. 0 or -errno: then units are known by their directories only. */
+int world_set_bus(struct world *world, sd_bus *bus);
 /* Also report as places of PLACE_NOBODY what ConfineSystem= keeps off exclusive PUs: system.slice,
  * user.slice and init.scope, or, where a workload's cgroup lies inside one of them, its other
  * children. */
@@ -105,9 +118,18 @@ int world_register(struct world *world, uint32_t workload, pid_t pid, uint64_t s
 		   int pidfd);
 int world_release(struct world *world, pid_t pid, uint64_t start_time);
 
+/* The answer to listener.identify(), each exactly once: the target of PID/exe; "" where nobody may
+ * read it; NULL: it has ended, or has none. 0 or -ENOMEM. */
+int world_identified(struct world *world, pid_t pid, uint64_t start_time, const char *executable);
+/* Is the process known as one that @workload matches? */
+bool world_has(const struct world *world, uint32_t workload, pid_t pid, uint64_t start_time);
+
 /* True where nobody is still asked about what is configured: with PID 1's bus, false until it has
- * answered for every unit. WORLD_PLACES is reported with the last answer. */
+ * answered for every unit (WORLD_PLACES is reported with the last answer), and while an executable
+ * is being asked for. */
 bool world_is_known(const struct world *world);
+/* The second half of it: every executable that was asked for is known. */
+bool world_is_identified(const struct world *world);
 
 /* How many cgroups are watched: for GetInfo and tests. */
 size_t world_n_watched(const struct world *world);

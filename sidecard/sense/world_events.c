@@ -131,7 +131,7 @@ static int on_uevent(sd_event_source *source, int fd, uint32_t revents, void *us
 	(void)source;
 	(void)revents;
 	for (;;) {
-		ssize_t n = world->sys->watch_read(world->sys, fd, message, UEVENT_SIZE);
+		ssize_t n = world->sys->netlink_read(world->sys, fd, message, UEVENT_SIZE);
 
 		if (n == 0)
 			return 0;

@@ -77,6 +77,7 @@ struct process {
 	char *workload_name; /* registered: found again by name when the configuration changes */
 	struct node *node;   /* deepest cgroup we see that it is in; NULL: not known */
 	char *cgroup;
+	char *executable; /* where somebody had to be asked for it, else NULL */
 	int pidfd;
 	sd_event_source *source;
 	struct process *next_ended;
@@ -149,10 +150,11 @@ struct world {
 	sd_event_source *watch_source, *settle_source, *uevent_source, *connector_source,
 		*timer_source;
 	int uevent_fd, connector_fd;
-	unsigned n_reads; /* of events since the last settling round */
-	unsigned dirty;	  /* enum dirty */
-	unsigned changes; /* enum world_change, not reported yet */
-	bool quiet;	  /* the caller will look at everything anyway */
+	size_t n_unidentified; /* executables that were asked for */
+	unsigned n_reads;      /* of events since the last settling round */
+	unsigned dirty;	       /* enum dirty */
+	unsigned changes;      /* enum world_change, not reported yet */
+	bool quiet;	       /* the caller will look at everything anyway */
 	bool reloaded;
 	uint64_t noticed[N_NOTICES_MAX]; /* hashes of texts */
 	unsigned n_noticed;
@@ -228,6 +230,8 @@ void procs_forget_node(struct world *world, const struct node *node);
 void procs_configure(struct world *world);
 int seek_settle(struct world *world);
 void seek_configure(struct world *world);
+/* seek_check() of a process whose executable is known: from an answer; "" where nobody can tell. */
+int seek_check_as(struct world *world, pid_t pid, const char *executable);
 void seek_close(struct world *world);
 /* Does a workload match this process now? Makes the table agree. 0 or -ENOMEM. */
 int seek_check(struct world *world, pid_t pid);

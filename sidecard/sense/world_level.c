@@ -17,6 +17,27 @@ static void quota_is(struct world *world, struct node *node, uint32_t quota_mcpu
 	world->listener.quota_changed(world->listener.userdata, node->limit);
 }
 
+/* Opens cpu.max anew, reads it, and keeps the descriptor where there are enough of them: the kernel
+ * gives the lowest free number, so a number tells how many are in use. */
+static int quota_open(struct world *world, struct node *node, struct quota *ret_quota)
+{
+	const struct sys *sys = world->sys;
+	int fd, r;
+
+	if (node->max_fd >= 0)
+		sys->close(sys, node->max_fd);
+	node->max_fd = -1;
+	fd = sys->open(sys, node->dir_fd, "cpu.max", O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return fd;
+	r = cgroup_read_quota(sys, fd, ret_quota);
+	if (world->options.keep_below_fd == 0 || fd < world->options.keep_below_fd)
+		node->max_fd = fd;
+	else
+		sys->close(sys, fd);
+	return r;
+}
+
 void level_read_quota(struct world *world, struct node *node)
 {
 	struct quota quota;
@@ -24,6 +45,8 @@ void level_read_quota(struct world *world, struct node *node)
 
 	if (node->max_fd >= 0)
 		r = cgroup_read_quota(world->sys, node->max_fd, &quota);
+	else if (node->dir_fd >= 0)
+		r = quota_open(world, node, &quota);
 	if (r == 0) {
 		quota_is(world, node, quota_mcpu(&quota));
 		return;
@@ -36,18 +59,9 @@ void level_read_quota(struct world *world, struct node *node)
 
 static void quota_refresh(struct world *world, struct node *node)
 {
-	const struct sys *sys = world->sys;
 	struct quota quota;
-	int r;
+	int r = quota_open(world, node, &quota);
 
-	if (node->max_fd >= 0)
-		sys->close(sys, node->max_fd);
-	node->max_fd = sys->open(sys, node->dir_fd, "cpu.max", O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-	r = node->max_fd;
-	if (r >= 0)
-		r = cgroup_read_quota(sys, node->max_fd, &quota);
-	else
-		node->max_fd = -1;
 	if (r == 0) {
 		quota_is(world, node, quota_mcpu(&quota));
 	} else if (r == -ENOENT || r == -ENODEV) {

@@ -43,6 +43,7 @@ static void process_free(struct world *world, struct process *process)
 		world->sys->close(world->sys, process->pidfd);
 	free(process->workload_name);
 	free(process->cgroup);
+	free(process->executable);
 	free(process);
 }
 
@@ -206,17 +207,34 @@ static bool workload_by_name(const struct world *world, const char *name, uint32
 	return false;
 }
 
+/* Back for another look, those with what was told of them: no answer is worth waiting for that is
+ * here. */
+static void procs_seek_again(struct world *world, struct process *dropped)
+{
+	while (dropped) {
+		struct process *process = dropped;
+
+		dropped = process->next_ended;
+		if (process->executable)
+			seek_check_as(world, process->pid, process->executable);
+		process_free(world, process);
+	}
+}
+
 void procs_configure(struct world *world)
 {
-	struct process **ended = &world->ended;
+	struct process **ended = &world->ended, *dropped = NULL;
 
 	/* Backwards: who goes leaves the array. Matched ones are sought anew. */
 	for (size_t i = world->n_processes; i > 0; i--) {
 		struct process *process = world->processes[i - 1];
 
-		if (!process->registered ||
-		    !workload_by_name(world, process->workload_name, &process->workload))
-			process_drop(world, process);
+		if (process->registered &&
+		    workload_by_name(world, process->workload_name, &process->workload))
+			continue;
+		process_take_out(world, process);
+		process->next_ended = dropped;
+		dropped = process;
 	}
 	while (*ended) {
 		struct process *process = *ended;
@@ -230,6 +248,7 @@ void procs_configure(struct world *world)
 		process_free(world, process);
 	}
 	seek_configure(world);
+	procs_seek_again(world, dropped);
 }
 
 void procs_close(struct world *world)

@@ -86,6 +86,7 @@ static uint32_t seeker_of(struct world *world, const struct process_facts *facts
 	return owner;
 }
 
+/* What one readlink can rule out; where we may not read it, nothing is. */
 static bool executable_is_sought(struct world *world, pid_t pid)
 {
 	cleanup(freep) char *executable = NULL;
@@ -93,14 +94,47 @@ static bool executable_is_sought(struct world *world, pid_t pid)
 	if (!world->every_seeker_has_executable)
 		return true;
 	executable = process_executable(world->sys, pid);
-	for (size_t i = 0; i < world->n_seekers; i++)
+	for (size_t i = 0; executable && i < world->n_seekers; i++)
 		if (match_executable(world->workloads[world->seekers[i]], executable))
 			return true;
+	return !executable;
+}
+
+/* Would its executable decide? */
+static bool executable_matters(const struct world *world, const struct process_facts *facts)
+{
+	for (size_t i = 0; i < world->n_seekers; i++) {
+		const struct workload *workload = world->workloads[world->seekers[i]];
+
+		if (workload->match.executables.n_items && match_process_otherwise(workload, facts))
+			return true;
+	}
 	return false;
 }
 
-/* What was read is about the process of @pidfd. */
-static int seek_decide(struct world *world, pid_t pid, int pidfd, struct process_facts *facts)
+/* True where the answer will come, or where it is to be asked again. */
+static bool ask_executable(struct world *world, pid_t pid, uint64_t start_time)
+{
+	int r = world->listener.identify
+			? world->listener.identify(world->listener.userdata, pid, start_time)
+			: -ENOTSUP;
+
+	if (r == 0) {
+		world->n_unidentified++;
+		return true;
+	}
+	if (r == -EAGAIN) {
+		look_in(world, LOOK_SOON_US);
+		return true;
+	}
+	world_notice(world, "executables of other users' processes cannot be read here, so that"
+			    " Executable= matches our own user's alone");
+	return false;
+}
+
+/* What was read is about the process of @pidfd; @was_told: we could not read its executable. */
+static int seek_decide(struct world *world, pid_t pid, int pidfd, struct process_facts *facts,
+		       bool was_told)
 {
 	struct process *known = process_find(world, pid);
 	struct process process = { .pid = pid,
@@ -121,25 +155,30 @@ static int seek_decide(struct world *world, pid_t pid, int pidfd, struct process
 		return 0;
 	}
 	process.cgroup = facts->cgroup;
+	process.executable = was_told ? facts->executable : NULL;
 	r = process_add(world, &process);
 	if (r < 0) {
 		world->sys->close(world->sys, pidfd);
 		return r;
 	}
 	facts->cgroup = NULL;
+	if (was_told)
+		facts->executable = NULL;
 	seek_hurry(world);
 	return 0;
 }
 
-int seek_check(struct world *world, pid_t pid)
+int seek_check_as(struct world *world, pid_t pid, const char *executable)
 {
 	cleanup(process_facts_done) struct process_facts facts = { 0 };
 	struct process *known = process_find(world, pid);
-	int pidfd, r;
+	cleanup(close_fdp) int pidfd = -1;
+	bool was_told = false;
+	int r;
 
 	if (world->n_seekers == 0 || pid == getpid() || (known && known->registered))
 		return 0;
-	if (!executable_is_sought(world, pid)) {
+	if (!executable && !executable_is_sought(world, pid)) {
 		if (known)
 			process_drop(world, known);
 		return 0;
@@ -152,11 +191,48 @@ int seek_check(struct world *world, pid_t pid)
 		return pidfd == -ENOMEM ? pidfd : 0;
 	}
 	r = process_facts_read(world->sys, pid, world->process_wants, &facts);
-	if (r < 0 || !pidfd_is_alive(pidfd)) {
-		world->sys->close(world->sys, pidfd);
+	if (r < 0 || !pidfd_is_alive(pidfd))
 		return r == -ENOMEM ? r : 0;
+	if (!facts.executable && executable && *executable) {
+		facts.executable = strdup(executable);
+		was_told = facts.executable;
 	}
-	return seek_decide(world, pid, pidfd, &facts);
+	if (!facts.executable && !executable && executable_matters(world, &facts) &&
+	    ask_executable(world, pid, facts.start_time))
+		return 0;
+	return seek_decide(world, pid, TAKE_FD(pidfd), &facts, was_told);
+}
+
+int seek_check(struct world *world, pid_t pid)
+{
+	return seek_check_as(world, pid, NULL);
+}
+
+int world_identified(struct world *world, pid_t pid, uint64_t start_time, const char *executable)
+{
+	uint64_t present;
+	int r;
+
+	world->n_unidentified--;
+	/* Who executes something just now is told of by his next event; somebody else with the same
+	 * number is asked for by himself. */
+	if (!executable || process_read(world->sys, pid, &present, NULL) < 0 ||
+	    present != start_time)
+		return 0;
+	if (!*executable)
+		world_notice(world, "executables of other users' processes cannot be read here, so"
+				    " that Executable= matches our own user's alone");
+	r = seek_check_as(world, pid, executable);
+	if (r == -ENOMEM)
+		world_mark(world, DIRTY_PROCESSES);
+	return r;
+}
+
+bool world_has(const struct world *world, uint32_t workload, pid_t pid, uint64_t start_time)
+{
+	const struct process *process = process_find(world, pid);
+
+	return process && process->start_time == start_time && process->workload == workload;
 }
 
 struct pid_list {
@@ -219,13 +295,25 @@ int seek_settle(struct world *world)
 	return r;
 }
 
+static bool connector_is_given(const struct world *world)
+{
+	return world->options.proc_events_fd > 0;
+}
+
 static void connector_close(struct world *world)
 {
 	world->connector_source = sd_event_source_disable_unref(world->connector_source);
-	if (world->connector_fd >= 0)
+	if (world->connector_fd >= 0 && !connector_is_given(world))
 		world->sys->close(world->sys, world->connector_fd);
 	world->connector_fd = -1;
 	world->connector_works = false;
+}
+
+static void connector_begins(struct world *world)
+{
+	world->connector_works = true;
+	if (world->timer_source)
+		sd_event_source_set_enabled(world->timer_source, SD_EVENT_OFF);
 }
 
 static int connector_event(struct world *world, const struct proc_event_seen *seen)
@@ -234,9 +322,12 @@ static int connector_event(struct world *world, const struct proc_event_seen *se
 
 	switch (seen->kind) {
 	case PROC_LISTENING:
-		world->connector_works = true;
-		if (world->timer_source)
-			sd_event_source_set_enabled(world->timer_source, SD_EVENT_OFF);
+		connector_begins(world);
+		return 0;
+	case PROC_REFUSED:
+		/* Who gave us the socket has seen to the switch as well. */
+		if (connector_is_given(world))
+			connector_begins(world);
 		return 0;
 	case PROC_FORKED:
 		/* The child has its parent's executable and arguments; only where those matched is
@@ -257,8 +348,8 @@ static void connector_read(struct world *world)
 		char data[4096] __attribute__((aligned(8)));
 		struct proc_event_seen seen;
 		size_t offset = 0;
-		ssize_t n = world->sys->watch_read(world->sys, world->connector_fd, data,
-						   sizeof(data));
+		ssize_t n = world->sys->netlink_read(world->sys, world->connector_fd, data,
+						     sizeof(data));
 
 		if (n == 0)
 			return;
@@ -292,8 +383,15 @@ static int on_connector(sd_event_source *source, int fd, uint32_t revents, void 
 
 static void connector_open(struct world *world)
 {
-	int r = world->sys->proc_events_open(world->sys);
+	int r;
 
+	if (connector_is_given(world)) {
+		r = world->sys->proc_events_listen(world->sys, world->options.proc_events_fd);
+		if (r >= 0)
+			r = world->options.proc_events_fd;
+	} else {
+		r = world->sys->proc_events_open(world->sys);
+	}
 	world->connector_fd = r >= 0 ? r : -1;
 	if (r >= 0)
 		r = sd_event_add_io(world->event, &world->connector_source, world->connector_fd,
@@ -318,10 +416,14 @@ void seek_configure(struct world *world)
 {
 	world->looked_us = 0;
 	world->look_again_us = LOOK_SOON_US;
-	if (world->n_seekers == 0)
+	if (world->n_seekers == 0) {
 		seek_close(world);
-	else if (world->connector_fd < 0)
+		/* A socket that was never told gets what others ask for. */
+		if (connector_is_given(world))
+			world->sys->proc_events_ignore(world->sys, world->options.proc_events_fd);
+	} else if (world->connector_fd < 0) {
 		connector_open(world);
+	}
 }
 
 void seek_close(struct world *world)

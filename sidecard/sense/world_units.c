@@ -175,7 +175,12 @@ int confine_mark(struct world *world)
 	return r;
 }
 
+bool world_is_identified(const struct world *world)
+{
+	return world->n_unidentified == 0;
+}
+
 bool world_is_known(const struct world *world)
 {
-	return !world->units || units_are_known(world->units);
+	return world_is_identified(world) && (!world->units || units_are_known(world->units));
 }

@@ -136,7 +136,7 @@ static enum place_kind kind_of(const struct world *world, const struct node *nod
 
 	if (!node->is_unit)
 		return PLACE_CGROUP;
-	if (node->claim == PLACE_NOBODY || world->options.bus)
+	if (node->claim == PLACE_NOBODY || world->units)
 		return PLACE_UNIT;
 	match = &world->workloads[node->claim]->match;
 	return match->units.n_items || match->slices.n_items ? PLACE_UNIT : PLACE_CGROUP;
