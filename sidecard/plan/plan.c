@@ -20,6 +20,7 @@ struct plan *plan_free(struct plan *plan)
 
 		free(workload->reason);
 		cpuset_done(&workload->cpus);
+		cpuset_done(&workload->own);
 		nodeset_done(&workload->nodes);
 		nodeset_done(&workload->mems);
 		free(workload->limited_by_path);
@@ -65,13 +66,8 @@ static int plan_domains(struct work *work)
 
 		count_sizes(work, d);
 		r = keep_domain(work, d);
-		if (r == 0) {
-			r = count_domain(work, d);
-			if (r == 0)
-				r = place_domain(work, d);
-			if (r == 0)
-				r = unheld_domain(work, d);
-		}
+		if (r == 0)
+			r = domain_plan(work, d);
 		if (r < 0)
 			return r;
 		work->plan->n_fingerprints = d + 1;
@@ -102,24 +98,68 @@ static int checked(int r, struct fault *fault)
 	return r == -ENOMEM ? fault_set(fault, r, "no memory for a plan") : r;
 }
 
+struct planner *planner_new(void)
+{
+	cleanup(planner_freep) struct planner *planner = calloc(1, sizeof(*planner));
+
+	if (!planner)
+		return NULL;
+	planner->scratch = arena_new();
+	return planner->scratch ? TAKE_PTR(planner) : NULL;
+}
+
+struct planner *planner_free(struct planner *planner)
+{
+	if (planner)
+		arena_free(planner->scratch);
+	free(planner);
+	return NULL;
+}
+
+void planner_freep(struct planner **planner)
+{
+	planner_free(*planner);
+}
+
+size_t planner_n_bytes(const struct planner *planner)
+{
+	return sizeof(*planner) + arena_n_bytes(planner->scratch);
+}
+
+int planner_make(struct planner *planner, const struct snapshot *snapshot,
+		 const struct plan *previous, uint64_t now_us, struct plan **ret_plan,
+		 struct fault *fault)
+{
+	cleanup(plan_freep) struct plan *plan = calloc(1, sizeof(*plan));
+	int r;
+
+	/* The search counts steps instead of looking at a clock (plan_work.h). */
+	(void)now_us;
+	if (!plan)
+		return checked(-ENOMEM, fault);
+	planner->plan = NULL;
+	arena_reset(planner->scratch);
+	planner->work = (struct work){ .snapshot = snapshot,
+				       .previous = previous,
+				       .plan = plan,
+				       .scratch = planner->scratch };
+	domain_steps(&planner->work);
+	r = plan_fill_in(&planner->work, fault);
+	if (r < 0)
+		return checked(r, fault);
+	planner->plan = plan;
+	*ret_plan = TAKE_PTR(plan);
+	return 0;
+}
+
 int plan_make(const struct snapshot *snapshot, const struct plan *previous, uint64_t now_us,
 	      struct plan **ret_plan, struct fault *fault)
 {
-	cleanup(plan_freep) struct plan *plan = calloc(1, sizeof(*plan));
-	cleanup(arena_freep) struct plan_arena *scratch = arena_new();
-	struct work work = {
-		.snapshot = snapshot, .previous = previous, .plan = plan, .scratch = scratch
-	};
-	int r;
+	cleanup(planner_freep) struct planner *planner = planner_new();
 
-	(void)now_us; /* for a search with a deadline; this one always ends soon */
-	if (!plan || !scratch)
+	if (!planner)
 		return checked(-ENOMEM, fault);
-	r = plan_fill_in(&work, fault);
-	if (r < 0)
-		return checked(r, fault);
-	*ret_plan = TAKE_PTR(plan);
-	return 0;
+	return planner_make(planner, snapshot, previous, now_us, ret_plan, fault);
 }
 
 /* ---- reading ---- */
@@ -145,7 +185,7 @@ const struct plan_workload *plan_find(const struct plan *plan, const char *name)
 bool plan_workload_same_place(const struct plan_workload *a, const struct plan_workload *b)
 {
 	return a->placed == b->placed && cpuset_equal(&a->cpus, &b->cpus) &&
-	       nodeset_equal(&a->mems, &b->mems);
+	       cpuset_equal(&a->own, &b->own) && nodeset_equal(&a->mems, &b->mems);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -162,15 +202,17 @@ bool plan_workload_same_answer(const struct plan_workload *a, const struct plan_
 	       a->parallelism.advised == b->parallelism.advised && a->limited_by == b->limited_by &&
 	       same_text(a->limited_by_path, b->limited_by_path) &&
 	       same_text(a->reason, b->reason) && a->conf->exclusive == b->conf->exclusive &&
-	       a->conf->role == b->conf->role && same_text(a->conf->pool, b->conf->pool);
+	       a->conf->n_exclusive == b->conf->n_exclusive && a->conf->role == b->conf->role &&
+	       same_text(a->conf->pool, b->conf->pool);
 }
 
 char *plan_limited_by_text(const struct plan_workload *workload)
 {
 	static const char *const words[] = {
-		[LIMITED_BY_NOTHING] = "nothing",   [LIMITED_BY_PARTITION] = "partition",
-		[LIMITED_BY_QUOTA] = "cpu.max of ", [LIMITED_BY_CPUSET] = "cpuset of ",
-		[LIMITED_BY_POOL] = "pool ",	    [LIMITED_BY_MAX] = "max",
+		[LIMITED_BY_NOTHING] = "nothing",     [LIMITED_BY_PARTITION] = "partition",
+		[LIMITED_BY_QUOTA] = "cpu.max of ",   [LIMITED_BY_CPUSET] = "cpuset of ",
+		[LIMITED_BY_POOL] = "pool ",	      [LIMITED_BY_MAX] = "max",
+		[LIMITED_BY_REGULATOR] = "regulator",
 	};
 	const char *path = workload->limited_by_path ? workload->limited_by_path : "";
 	char *text = NULL;

@@ -15,6 +15,7 @@ enum limited_by {
 	LIMITED_BY_CPUSET,    /* cpuset of limited_by_path */
 	LIMITED_BY_POOL,      /* the pool's PUs */
 	LIMITED_BY_MAX,	      /* Max=, of one that is not exclusive */
+	LIMITED_BY_REGULATOR, /* what is advised is what its regulator asks for */
 };
 
 struct parallelism {
@@ -26,7 +27,9 @@ struct plan_workload {
 	bool placed;
 	char *reason; /* why it is not placed, and the smallest change that would place it; NULL
 			 where placed */
-	struct cpuset cpus;   /* where it may run; empty where not placed */
+	struct cpuset cpus; /* where it may run; empty where not placed */
+	struct cpuset own;  /* with Exclusive=2 those of cpus that are its own; else empty: all are
+			       (Exclusive=yes) or none */
 	struct nodeset nodes; /* NUMA nodes of cpus */
 	struct nodeset mems;  /* nodes its memory should come from */
 	uint32_t n_pu, n_core;
@@ -34,6 +37,7 @@ struct plan_workload {
 	uint32_t quota_mcpu; /* tightest level over all ancestors, before sharing */
 	uint32_t share_mcpu; /* its part of it once shared with the others below the same level */
 	struct parallelism parallelism;
+	uint32_t n_most; /* threads that a regulator may ask for */
 	enum limited_by limited_by;
 	char *limited_by_path; /* cgroup path or pool name; NULL where none belongs to it */
 };
@@ -42,6 +46,7 @@ struct plan_workload {
  * plan lie in. */
 struct plan_share;
 struct plan_arena;
+struct plan_carve;
 
 struct plan {
 	uint64_t generation;
@@ -50,9 +55,17 @@ struct plan {
 	 * that fits, in the fewest L3 groups and cores that hold it, and no PU was taken from
 	 * anybody who had it before. Dies, L2 groups and devices are not looked at. */
 	bool optimal;
-	double bound;	    /* gap to the best possible as a fraction; NAN where none is known */
-	double duration_us; /* filled by the caller who measured; 0 otherwise */
-	struct cpuset cpus; /* all PUs planned over: allowed and online */
+	/* How much better any plan could be at most: what is reached less a lower bound, in the
+	 * first item of the objective where the two differ; never too small. 0 where optimal; NAN
+	 * where none is known. Items and their units: 1 workloads that are not placed; 3 NUMA nodes
+	 * beyond the fewest, a data plane's times 4, a control plane's times 2; 4 workloads whose
+	 * nodes lack memory; 5 PUs far from the devices named; 6 L3 groups beyond the fewest; 7 PUs
+	 * of data planes on a core that another has a part of; 8 PUs of another kind of core than
+	 * wanted; 9 PUs taken from who had them. All of them sums over all workloads. */
+	double bound;
+	uint32_t bound_item;		 /* that item; 0 where optimal or not known */
+	double duration_us;		 /* filled by the caller who measured; 0 otherwise */
+	struct cpuset cpus;		 /* all PUs planned over: allowed and online */
 	struct cpuset housekeeping;	 /* kept for unmatched processes */
 	struct cpuset exclusive;	 /* union of all exclusive partitions */
 	struct plan_workload *workloads; /* n_workloads, the snapshot's order: sorted by name */
@@ -66,6 +79,9 @@ struct plan {
 	uint64_t *fingerprints; /* n_fingerprints: of each domain's input, so that what did not
 				   change is kept as it is */
 	size_t n_fingerprints;
+	struct plan_carve *carves; /* n_carves: what pools with Isolation= that name no PU got */
+	size_t n_carves;
+	uint64_t carve_fingerprint; /* of all that decided it; 0: nothing was carved */
 };
 
 /* Plans everything. @previous may be NULL; its placements are kept where that costs nothing. The
@@ -74,6 +90,24 @@ struct plan {
  * with its reason. */
 int plan_make(const struct snapshot *snapshot, const struct plan *previous, uint64_t now_us,
 	      struct plan **ret_plan, struct fault *fault);
+
+/* Plans again and again: keeps its memory, so that a plan costs no page that is new to the process,
+ * and its view of the machine, on which planner_change() works. One at a time; holds nothing of a
+ * snapshot or a plan that was not said below. */
+struct planner;
+
+/* NULL where memory is short. */
+struct planner *planner_new(void);
+struct planner *planner_free(struct planner *planner);
+void planner_freep(struct planner **planner);
+
+/* plan_make() on that memory. */
+int planner_make(struct planner *planner, const struct snapshot *snapshot,
+		 const struct plan *previous, uint64_t now_us, struct plan **ret_plan,
+		 struct fault *fault);
+
+/* Bytes that the planner keeps between plans. */
+size_t planner_n_bytes(const struct planner *planner);
 
 /* Only bandwidth changed: recomputes quota, share, parallelism and limited_by of every workload
  * below limit @changed (all with LIMIT_NONE, and then the tree of limits may be another one) in
@@ -95,6 +129,6 @@ bool plan_workload_same_answer(const struct plan_workload *a, const struct plan_
 struct plan *plan_free(struct plan *plan);
 void plan_freep(struct plan **plan);
 
-/* "cpu.max of /a/b", "partition", "cpuset of /a", "pool gold", "max", "nothing": malloc'ed, NULL
- * where memory is short. */
+/* "cpu.max of /a/b", "partition", "cpuset of /a", "pool gold", "max", "regulator", "nothing":
+ * malloc'ed, NULL where memory is short. */
 char *plan_limited_by_text(const struct plan_workload *workload);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,8 @@ struct block {
 
 struct plan_arena {
 	struct block *blocks;
-	size_t n_next; /* bytes of the next block */
+	size_t n_next;	  /* bytes of the next block */
+	bool is_recycled; /* the first block was used before: clear what is given out */
 };
 
 struct plan_arena *arena_new(void)
@@ -34,16 +36,22 @@ struct plan_arena *arena_new(void)
 	return arena;
 }
 
-struct plan_arena *arena_free(struct plan_arena *arena)
+static void blocks_free(struct plan_arena *arena)
 {
-	if (!arena)
-		return NULL;
 	while (arena->blocks) {
 		struct block *next = arena->blocks->next;
 
 		free(arena->blocks);
 		arena->blocks = next;
 	}
+	arena->is_recycled = false;
+}
+
+struct plan_arena *arena_free(struct plan_arena *arena)
+{
+	if (!arena)
+		return NULL;
+	blocks_free(arena);
 	free(arena);
 	return NULL;
 }
@@ -51,6 +59,30 @@ struct plan_arena *arena_free(struct plan_arena *arena)
 void arena_freep(struct plan_arena **arena)
 {
 	arena_free(*arena);
+}
+
+size_t arena_n_bytes(const struct plan_arena *arena)
+{
+	size_t n = 0;
+
+	for (const struct block *block = arena->blocks; block; block = block->next)
+		n += sizeof(*block) + block->n_bytes;
+	return n;
+}
+
+void arena_reset(struct plan_arena *arena)
+{
+	size_t n_used = 0;
+
+	for (const struct block *block = arena->blocks; block; block = block->next)
+		n_used += block->n_used;
+	if (arena->blocks && !arena->blocks->next) {
+		arena->blocks->n_used = 0;
+		arena->is_recycled = true;
+		return;
+	}
+	blocks_free(arena);
+	arena->n_next = n_used > BLOCK_BYTES_FIRST ? n_used : BLOCK_BYTES_FIRST;
 }
 
 static struct block *block_new(struct plan_arena *arena, size_t n_bytes)
@@ -63,8 +95,12 @@ static struct block *block_new(struct plan_arena *arena, size_t n_bytes)
 	block->n_bytes = n_block;
 	block->next = arena->blocks;
 	arena->blocks = block;
+	arena->is_recycled = false;
+	/* Behind a piece as large as all of the last time little more is needed. */
 	if (arena->n_next < BLOCK_BYTES_MOST)
 		arena->n_next *= 2;
+	else
+		arena->n_next = BLOCK_BYTES_MOST;
 	return block;
 }
 
@@ -80,7 +116,7 @@ void *arena_alloc(struct plan_arena *arena, size_t n_bytes)
 		return NULL;
 	at = block->bytes + block->n_used;
 	block->n_used += n_bytes;
-	return at;
+	return arena->is_recycled ? memset(at, 0, n_bytes) : at;
 }
 
 char *arena_strdup(struct plan_arena *arena, const char *text)

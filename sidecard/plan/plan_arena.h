@@ -13,6 +13,11 @@ struct plan_arena;
 struct plan_arena *arena_new(void);
 struct plan_arena *arena_free(struct plan_arena *arena);
 void arena_freep(struct plan_arena **arena);
+/* Forgets what was given out and keeps the memory, in one piece, for the next time: the same work
+ * done again then asks the system for nothing. */
+void arena_reset(struct plan_arena *arena);
+/* Bytes that it has from the system. */
+size_t arena_n_bytes(const struct plan_arena *arena);
 
 /* Zeroed and aligned for any type; NULL where memory is short. */
 void *arena_alloc(struct plan_arena *arena, size_t n_bytes);

@@ -7,6 +7,8 @@
 #include "base/cleanup.h"
 #include "plan/plan_work.h"
 
+#define N_ITEMS 10u /* of the objective, from 1 on */
+
 /* PUs of the largest L3 group and core of a domain, before anybody was placed. */
 struct best {
 	uint32_t n_l3_most, n_core_most;
@@ -57,7 +59,7 @@ static bool demand_is_best(const struct work *work, const struct demand *demand,
 	if (demand->previous &&
 	    cpuset_n_common(demand->previous, &workload->cpus) < (n_before < n ? n_before : n))
 		return false;
-	if (!demand->conf->exclusive)
+	if (!demand->owns)
 		return demand->conf->max_pu == WORKLOAD_MAX_UNSET ||
 		       demand->conf->numa_policy == NUMA_SPREAD ||
 		       nodeset_count(&workload->nodes) == 1;
@@ -92,13 +94,15 @@ static bool data_cores_are_alone(const struct work *work, const struct grid_doma
 	return true;
 }
 
+#define N_SEEN 257u /* sets remembered; a prime, since addresses have patterns */
+
 /* No workload that is not exclusive runs beside one either. */
 static int data_cores_are_quiet(const struct work *work, const struct grid_domain *domain,
 				bool *ret_quiet)
 {
 	cleanup(cpuset_done) struct cpuset beside = { 0 };
 	const struct grid *grid = &work->grid;
-	const uint64_t *last = NULL;
+	const uint64_t *seen[N_SEEN] = { NULL };
 
 	for (uint32_t i = domain->first_pu; i < domain->first_pu + domain->n_pu; i++)
 		if (grid->cores[grid->pus[i].core].n_data > 0 &&
@@ -106,15 +110,103 @@ static int data_cores_are_quiet(const struct work *work, const struct grid_domai
 		    cpuset_add(&beside, grid->pus[i].pu_os) < 0)
 			return -ENOMEM;
 	*ret_quiet = true;
-	for (size_t i = 0; i < work->snapshot->n_workloads; i++) {
+	for (size_t i = 0; i < work->snapshot->n_workloads && !cpuset_is_empty(&beside); i++) {
 		const struct plan_workload *workload = &work->plan->workloads[i];
 
-		if (workload->conf->exclusive || workload->cpus.bits.words == last)
+		const uint64_t *words = workload->cpus.bits.words;
+		const uint64_t **at = &seen[((uintptr_t)words >> 4) % N_SEEN];
+
+		if (workload_owns(workload->conf) || *at == words)
 			continue;
-		last = workload->cpus.bits.words; /* many share one set */
+		*at = words; /* many share one set */
 		*ret_quiet &= !cpuset_intersects(&workload->cpus, &beside);
 	}
 	return 0;
+}
+
+/* What is beyond the least that is possible, by item of the objective; all of it lower bounds: each
+ * workload is compared with what it could have were the machine its own. */
+struct beyond {
+	int64_t items[N_ITEMS];
+};
+
+static int64_t beyond_of(int64_t n_has, uint64_t n, uint32_t n_piece)
+{
+	int64_t n_least = n_piece > 0 ? (int64_t)((n + n_piece - 1) / n_piece) : n_has;
+
+	return n_has > n_least ? n_has - n_least : 0;
+}
+
+static void beyond_add(const struct work *work, const struct demand *demand, struct beyond *beyond)
+{
+	static const int64_t weights[] = {
+		[ROLE_CONTROL_PLANE] = 2, [ROLE_DATA_PLANE] = 4, [ROLE_BATCH] = 1
+	};
+	const struct grid_domain *domain = &work->grid.domains[demand->domain];
+	const struct plan_workload *workload = &work->plan->workloads[demand->workload];
+	uint32_t n_before = demand->previous ? cpuset_count(demand->previous) : 0, n_kept;
+	uint64_t n = (uint64_t)demand->n_got * demand->cost;
+
+	if (!workload->placed) {
+		beyond->items[1]++;
+		return;
+	}
+	if (demand->conf->memory != MEMORY_NONE)
+		beyond->items[4] += !nodeset_equal(&workload->mems, &workload->nodes);
+	if (!demand->owns)
+		return;
+	if (demand->conf->numa_policy != NUMA_SPREAD) {
+		beyond->items[3] += weights[demand->conf->role] *
+				    beyond_of(demand->n_node, n, domain->n_largest_node);
+		beyond->items[6] += beyond_of(demand->n_l3, n, domain->n_largest_l3);
+	}
+	n_kept = demand->previous ? cpuset_n_common(demand->previous, &workload->cpus) : 0;
+	if (n_before > workload->n_pu)
+		n_before = workload->n_pu;
+	beyond->items[9] += n_before > n_kept ? n_before - n_kept : 0;
+}
+
+/* Items 5, 7 and 8, which are counts of PUs. */
+static void beyond_add_pus(const struct work *work, const struct grid_domain *domain,
+			   struct beyond *beyond)
+{
+	const struct grid *grid = &work->grid;
+
+	for (uint32_t i = domain->first_pu; i < domain->first_pu + domain->n_pu; i++) {
+		const struct grid_core *core = &grid->cores[grid->pus[i].core];
+		uint32_t owner = grid->pus[i].owner;
+		const struct demand *demand;
+
+		if (owner >= work->snapshot->n_workloads)
+			continue;
+		demand = &work->demands[owner];
+		beyond->items[5] += demand_is_far(work, demand, grid->l3s[core->l3].node);
+		beyond->items[8] += demand->core_type != CORE_ANY &&
+				    core->is_fast != (demand->core_type == CORE_PERFORMANCE);
+		for (uint32_t k = core->first_pu;
+		     demand_is_data(demand) && k < core->first_pu + core->n_pu; k++)
+			if (grid->pus[k].owner != owner && grid->pus[k].owner != OWNER_NOBODY &&
+			    grid->pus[k].owner != OWNER_IDLE) {
+				beyond->items[7]++;
+				break;
+			}
+	}
+}
+
+static void bound_fill(struct work *work)
+{
+	struct beyond beyond = { 0 };
+
+	for (size_t i = 0; i < work->snapshot->n_workloads; i++)
+		beyond_add(work, &work->demands[i], &beyond);
+	for (uint32_t d = 0; d < work->grid.n_domain; d++)
+		beyond_add_pus(work, &work->grid.domains[d], &beyond);
+	for (uint32_t item = 1; item < N_ITEMS; item++)
+		if (beyond.items[item] > 0) {
+			work->plan->bound = (double)beyond.items[item];
+			work->plan->bound_item = item;
+			return;
+		}
 }
 
 int bound_make(struct work *work)
@@ -136,6 +228,8 @@ int bound_make(struct work *work)
 			optimal = demand_is_best(work, &work->demands[work->order[i]], &best);
 	}
 	work->plan->optimal = optimal;
-	work->plan->bound = NAN;
+	work->plan->bound = optimal ? 0 : NAN;
+	if (!optimal)
+		bound_fill(work);
 	return 0;
 }

@@ -67,8 +67,8 @@ uint32_t demand_wanted(const struct work *work, const struct demand *demand)
 {
 	uint32_t n_quota;
 
-	if (demand->conf->max_pu != WORKLOAD_MAX_UNSET)
-		return demand->conf->max_pu;
+	if (demand->own_max != WORKLOAD_MAX_UNSET)
+		return demand->own_max;
 	if (demand->quota_mcpu == QUOTA_UNLIMITED_MCPU)
 		return work->grid.domains[demand->domain].n_pu;
 	/* More PUs than the quota pays for would lie idle; rounded up, so that half a PU is usable.
@@ -78,12 +78,21 @@ uint32_t demand_wanted(const struct work *work, const struct demand *demand)
 }
 
 /* What it could have at most, if it were alone, and on the best single node. */
-static uint32_t fit_alone(const struct work *work, const struct demand *demand,
+static uint32_t fit_alone(const struct work *work, const struct demand *demand, bool fresh,
 			  uint32_t *ret_fit_node)
 {
 	const struct grid_domain *domain = &work->grid.domains[demand->domain];
 	uint32_t n_fit = 0, n_node = 0;
 
+	/* Before anybody was placed, and where all may be used, it is the same for all. */
+	if (fresh && !demand_is_bounded(demand)) {
+		struct room largest = { .n_free = domain->n_largest_node,
+					.n_whole_core = domain->n_largest_cores,
+					.n_whole_pu = domain->n_largest_whole };
+
+		*ret_fit_node = room_fit(demand, &largest);
+		return room_fit(demand, &domain->room);
+	}
 	for (uint32_t node = domain->first_node; node < domain->first_node + domain->n_node;
 	     node++) {
 		struct room room = room_of_node(work, demand, node);
@@ -98,14 +107,14 @@ static uint32_t fit_alone(const struct work *work, const struct demand *demand,
 
 static void refuse_size(struct work *work, struct demand *demand, uint32_t n_fit, uint32_t n_node)
 {
-	uint32_t n_max = demand->conf->max_pu;
+	uint32_t n_max = demand->own_max;
 
 	if (demand->n_least > n_max)
 		demand_refuse(
 			work, demand,
 			"needs whole cores of %u PUs, none to be had between Min=%u and Max=%u; "
 			"Max=%u would place it",
-			demand->step, demand->conf->min_pu, n_max, demand->n_least);
+			demand->step, demand->own_min, n_max, demand->n_least);
 	else if (n_fit >= demand->n_least)
 		demand_refuse(
 			work, demand, "needs %s on one node, the largest free node has %u%s%s",
@@ -131,11 +140,11 @@ static bool size_exclusive(struct work *work, struct demand *demand)
 	/* Where cores differ the count is an estimate from below; placing finds out. */
 	if (demand->smt == SMT_ONE_PER_CORE && domain->core_size > 1)
 		demand->cost = domain->core_size;
-	demand->n_least = (demand->conf->min_pu + demand->step - 1) / demand->step * demand->step;
+	demand->n_least = (demand->own_min + demand->step - 1) / demand->step * demand->step;
 	n_most = demand_wanted(work, demand);
-	if (demand->conf->max_pu == WORKLOAD_MAX_UNSET && n_most < demand->n_least)
+	if (demand->own_max == WORKLOAD_MAX_UNSET && n_most < demand->n_least)
 		n_most = demand->n_least;
-	n_fit = fit_alone(work, demand, &n_node);
+	n_fit = fit_alone(work, demand, true, &n_node);
 	if (demand->n_least > n_most || demand->n_least > n_fit ||
 	    (demand->conf->numa_policy == NUMA_SINGLE && demand->n_least > n_node)) {
 		refuse_size(work, demand, n_fit, n_node);
@@ -157,18 +166,11 @@ struct minimums {
 	bool has_exclusive;
 };
 
-static bool admitted_later(const void *context, uint32_t a, uint32_t b)
+/* Priority, role, minimum, then the name: demands stand in its order, and the sort is stable. */
+static uint64_t admission_key(const struct workload *conf)
 {
-	const struct demand *demands = context;
-	const struct workload *conf_a = demands[a].conf, *conf_b = demands[b].conf;
-
-	if (conf_a->priority != conf_b->priority)
-		return conf_a->priority < conf_b->priority;
-	if (conf_a->role != conf_b->role)
-		return conf_a->role > conf_b->role;
-	if (conf_a->min_pu != conf_b->min_pu)
-		return conf_a->min_pu > conf_b->min_pu;
-	return a > b; /* by name */
+	return (uint64_t)(UINT32_MAX - conf->priority) << 32 | (uint64_t)conf->role << 30 |
+	       conf->min_pu;
 }
 
 static bool minimums_fit(const struct grid_domain *domain, const struct minimums *minimums)
@@ -204,7 +206,7 @@ static void reserve_there(struct work *work, struct demand *demand, struct minim
 	const struct grid_domain *domain = &work->grid.domains[demand->domain];
 	struct minimums more = *minimums;
 	uint32_t n_have = n_reserved_for(work, demand, OWNER_RESERVED), n_node;
-	uint32_t n_need = demand->conf->min_pu, n_fit = fit_alone(work, demand, &n_node);
+	uint32_t n_need = demand->conf->min_pu, n_fit = fit_alone(work, demand, false, &n_node);
 
 	if (demand->conf->numa_policy == NUMA_SINGLE && n_need > 1)
 		n_have = 0; /* those may lie on several nodes */
@@ -260,11 +262,17 @@ static uint32_t minimums_left(const struct grid_domain *domain, const struct min
 static bool admit_exclusive(struct work *work, struct demand *demand, struct minimums *minimums)
 {
 	const struct grid_domain *domain = &work->grid.domains[demand->domain];
-	uint32_t n_left = minimums_left(domain, minimums) / demand->cost;
+	struct minimums more = *minimums;
+	uint32_t n_left;
 
+	/* What it shares with others must stay free too. */
+	if (demand->shares && more.n_unheld < demand->rest_min)
+		more.n_unheld = demand->rest_min;
+	n_left = minimums_fit(domain, &more) ? minimums_left(domain, &more) / demand->cost : 0;
 	n_left -= n_left % demand->step;
 	if (demand->n_least <= n_left) {
-		minimums->n_used += demand->n_least * demand->cost;
+		more.n_used += demand->n_least * demand->cost;
+		*minimums = more;
 		return true;
 	}
 	demand_refuse(work, demand,
@@ -291,7 +299,7 @@ static int share_out(struct work *work, uint32_t domain, bool again)
 		const struct demand *demand = &work->demands[work->sorted[i]];
 		uint32_t n_least = again ? demand->n_got : demand->n_least;
 
-		if (!demand->is_admitted || !demand->conf->exclusive || n_least == 0)
+		if (!demand->is_admitted || !demand->owns || n_least == 0)
 			continue;
 		items[n_items++] = (struct fill_item){
 			.least = n_least * demand->cost,
@@ -309,10 +317,15 @@ static int share_out(struct work *work, uint32_t domain, bool again)
 		struct demand *demand = &work->demands[work->sorted[i]];
 		uint32_t n_least = again ? demand->n_got : demand->n_least;
 
-		if (demand->is_admitted && demand->conf->exclusive && n_least > 0)
+		if (demand->is_admitted && demand->owns && n_least > 0)
 			demand->n_target = items[n_items++].amount / demand->cost;
 	}
 	return 0;
+}
+
+int count_targets(struct work *work, uint32_t domain)
+{
+	return share_out(work, domain, false);
 }
 
 int count_again(struct work *work, uint32_t domain, bool *ret_more)
@@ -334,8 +347,8 @@ void count_sizes(struct work *work, uint32_t domain)
 	for (uint32_t i = work->first_order[domain]; i < work->first_order[domain + 1]; i++) {
 		struct demand *demand = &work->demands[work->order[i]];
 
-		demand->is_sized = demand->conf->exclusive && size_exclusive(work, demand);
-		demand->is_admitted = !demand->conf->exclusive;
+		demand->is_sized = demand->owns && size_exclusive(work, demand);
+		demand->is_admitted = !demand->owns;
 	}
 }
 
@@ -347,15 +360,18 @@ int count_domain(struct work *work, uint32_t domain)
 	uint32_t n_unheld;
 
 	for (uint32_t i = first; i < end; i++) {
-		work->sorted[i] = work->order[i];
-		minimums.has_exclusive |= work->demands[work->order[i]].conf->exclusive;
+		const struct workload *conf = work->demands[work->order[i]].conf;
+
+		work->sort_items[i] = (struct sort_item){ admission_key(conf), work->order[i] };
+		minimums.has_exclusive |= workload_owns(conf);
 	}
-	plan_sort(work->sorted + first, work->sort_scratch, end - first, admitted_later,
-		  work->demands);
+	plan_sort_keys(work->sort_items + first, work->sort_scratch, end - first);
+	for (uint32_t i = first; i < end; i++)
+		work->sorted[i] = work->sort_items[i].item;
 	for (uint32_t i = first; i < end; i++) {
 		struct demand *demand = &work->demands[work->sorted[i]];
 
-		if (!demand->conf->exclusive)
+		if (!demand->owns)
 			admit_unheld(work, demand, &minimums);
 		else if (demand->is_sized)
 			demand->is_admitted = admit_exclusive(work, demand, &minimums);

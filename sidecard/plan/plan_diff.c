@@ -18,8 +18,10 @@
 
 struct diff {
 	const struct plan *plan;
-	struct cpuset system; /* for whom no PUs are planned: all that are not exclusive */
-	uint32_t *has;	      /* a PU: who has it now; n_has */
+	struct cpuset system;  /* for whom no PUs are planned: all that are not exclusive */
+	uint32_t *has;	       /* a PU: who has it now; n_has */
+	struct cpuset perhaps; /* what those have now who share some of theirs: which of it is their
+				  own is not known */
 	uint32_t n_has;
 	struct steps steps;
 	size_t n_room; /* steps.items */
@@ -62,6 +64,14 @@ static bool is_exclusive(const struct diff *diff, const struct place *place)
 	return workload && workload->conf->exclusive;
 }
 
+/* Exclusive=2: some of its PUs are its own. */
+static bool is_mixed(const struct diff *diff, const struct place *place)
+{
+	const struct plan_workload *workload = workload_of(diff, place);
+
+	return workload && workload->conf->n_exclusive > 0;
+}
+
 /* ---- who has what now ---- */
 
 static int has_fill(struct diff *diff, const struct place *places, size_t n_places,
@@ -76,6 +86,8 @@ static int has_fill(struct diff *diff, const struct place *places, size_t n_plac
 	for (uint32_t i = 0; i < diff->n_has; i++)
 		diff->has[i] = HAS_NOBODY;
 	for (size_t i = 0; i < n_places; i++) {
+		if (is_mixed(diff, &places[i]) && cpuset_union(&diff->perhaps, &held[i]) < 0)
+			return -ENOMEM;
 		if (!is_exclusive(diff, &places[i]))
 			continue;
 		cpuset_foreach (pu_os, &held[i]) {
@@ -125,6 +137,20 @@ static int step_add(struct diff *diff, enum step_phase phase, const struct place
 	return 0;
 }
 
+/* That part of @cpus which nobody has, or at least no exclusive workload. */
+static int wait_on(const struct diff *diff, const struct place *place, const struct cpuset *cpus,
+		   bool perhaps, struct cpuset *ret_cpus)
+{
+	int r = cpuset_copy(ret_cpus, cpus);
+
+	if (r < 0)
+		return r;
+	remove_busy(diff, place, ret_cpus);
+	if (!perhaps)
+		cpuset_subtract(ret_cpus, &diff->perhaps);
+	return cpuset_is_empty(ret_cpus) ? 0 : 1;
+}
+
 /* Where a place is between the two phases. */
 static int narrow_to(const struct diff *diff, const struct place *place, const struct cpuset *held,
 		     struct cpuset *ret_cpus)
@@ -137,17 +163,15 @@ static int narrow_to(const struct diff *diff, const struct place *place, const s
 	cpuset_intersect(ret_cpus, held);
 	if (!cpuset_is_empty(ret_cpus))
 		return 0;
-	r = cpuset_copy(ret_cpus, target);
-	if (r < 0)
-		return r;
-	remove_busy(diff, place, ret_cpus);
-	if (!cpuset_is_empty(ret_cpus))
-		return 0;
-	r = cpuset_copy(ret_cpus, &diff->system);
-	if (r < 0)
-		return r;
-	remove_busy(diff, place, ret_cpus);
-	return cpuset_is_empty(ret_cpus) ? cpuset_copy(ret_cpus, target) : 0;
+	r = 0;
+	for (unsigned pass = 0; pass < 2 && r == 0; pass++) {
+		r = wait_on(diff, place, target, pass > 0, ret_cpus);
+		if (r == 0)
+			r = wait_on(diff, place, &diff->system, pass > 0, ret_cpus);
+	}
+	if (r == 0)
+		r = cpuset_copy(ret_cpus, target);
+	return r < 0 ? r : 0;
 }
 
 /* Both phases of one place at once; the widening steps are sorted behind afterwards. */
@@ -200,6 +224,7 @@ int plan_diff(const struct plan *plan, const struct place *places, size_t n_plac
 	if (r == 0)
 		r = narrow_first(&diff.steps);
 	cpuset_done(&diff.system);
+	cpuset_done(&diff.perhaps);
 	free(diff.has);
 	if (r < 0) {
 		steps_done(&diff.steps);

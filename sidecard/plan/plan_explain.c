@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "plan/plan_explain_items.h"
 #include "plan/plan_text.h"
 
 /* What there is to say, as text. */
@@ -101,6 +102,7 @@ static char *tell(const struct story *story)
 	char *text = NULL;
 	size_t n_text = 0;
 	FILE *out = open_memstream(&text, &n_text);
+	int r;
 
 	if (!out)
 		return NULL;
@@ -109,7 +111,9 @@ static char *tell(const struct story *story)
 	say_quota(out, story);
 	if (story->workload->placed)
 		say_parallelism(out, story);
-	if (fclose(out) != 0) {
+	r = explain_items(out, story->plan, story->snapshot,
+			  (uint32_t)(story->workload - story->plan->workloads));
+	if (fclose(out) != 0 || r < 0) {
 		free(text);
 		return NULL;
 	}

@@ -7,9 +7,10 @@
 
 #include "plan/plan_work.h"
 
-#define N_RECENT 8u /* sets remembered: workloads that shared one share it again */
+/* Sets remembered: workloads that shared one share it again. A node has one or two of its own. */
+#define N_RECENT 256u
 
-static void mix(uint64_t *hash, uint64_t value)
+void fingerprint_mix(uint64_t *hash, uint64_t value)
 {
 	/* Multiply and fold; the constant is 2^64 over the golden ratio, an odd number with bits
 	 * everywhere. */
@@ -17,17 +18,17 @@ static void mix(uint64_t *hash, uint64_t value)
 	*hash ^= *hash >> 32;
 }
 
-static void mix_text(uint64_t *hash, const char *text)
+void fingerprint_mix_text(uint64_t *hash, const char *text)
 {
 	size_t n = strlen(text);
 
-	mix(hash, n);
+	fingerprint_mix(hash, n);
 	while (n > 0) {
 		uint64_t word = 0;
 		size_t n_now = n < sizeof(word) ? n : sizeof(word);
 
 		memcpy(&word, text, n_now);
-		mix(hash, word);
+		fingerprint_mix(hash, word);
 		text += n_now;
 		n -= n_now;
 	}
@@ -40,11 +41,11 @@ static void mix_bits(uint64_t *hash, const struct bits *bits)
 	/* Members, not storage: two equal sets may keep a different range of words. */
 	for (uint32_t i = 0; i < bits->n_words; i++)
 		if (bits->words[i]) {
-			mix(hash, bits->first_word + i);
-			mix(hash, bits->words[i]);
+			fingerprint_mix(hash, bits->first_word + i);
+			fingerprint_mix(hash, bits->words[i]);
 			n_words++;
 		}
-	mix(hash, n_words);
+	fingerprint_mix(hash, n_words);
 }
 
 static void mix_machine(const struct work *work, const struct grid_domain *domain, uint64_t *hash)
@@ -52,24 +53,28 @@ static void mix_machine(const struct work *work, const struct grid_domain *domai
 	const struct topology *topology = work->snapshot->topology;
 	const struct grid *grid = &work->grid;
 
-	mix(hash, domain->n_pu);
+	fingerprint_mix(hash, domain->n_pu);
 	for (uint32_t i = domain->first_pu; i < domain->first_pu + domain->n_pu; i++) {
 		const struct grid_pu *pu = &grid->pus[i];
 		const struct grid_core *core = &grid->cores[pu->core];
 
-		mix(hash, (uint64_t)pu->pu_os << 32 | (pu->owner == OWNER_HOUSEKEEPING));
-		mix(hash, (uint64_t)(pu->core - grid->pus[domain->first_pu].core) << 32 |
-				  (core->l3 - grid->nodes[domain->first_node].first_l3));
-		mix(hash, core->n_online);
+		fingerprint_mix(hash,
+				(uint64_t)pu->pu_os << 32 | (pu->owner == OWNER_HOUSEKEEPING));
+		fingerprint_mix(hash,
+				(uint64_t)(pu->core - grid->pus[domain->first_pu].core) << 32 |
+					(core->l3 - grid->nodes[domain->first_node].first_l3));
+		fingerprint_mix(hash, (uint64_t)core->is_fast << 32 | core->n_online);
 	}
 	for (uint32_t n = domain->first_node; n < domain->first_node + domain->n_node; n++) {
 		const struct topo_node *node = &topology->nodes[grid->nodes[n].topo_idx];
 
-		mix(hash, (uint64_t)node->node_os << 32 | grid->nodes[n].n_l3);
-		mix(hash, node->memory_bytes);
+		fingerprint_mix(hash, (uint64_t)node->node_os << 32 | grid->nodes[n].n_l3);
+		fingerprint_mix(hash, node->memory_bytes);
 		for (uint32_t m = domain->first_node; m < domain->first_node + domain->n_node; m++)
-			mix(hash, topology->distances[grid->nodes[n].topo_idx * topology->n_node +
-						      grid->nodes[m].topo_idx]);
+			fingerprint_mix(
+				hash,
+				topology->distances[grid->nodes[n].topo_idx * topology->n_node +
+						    grid->nodes[m].topo_idx]);
 	}
 }
 
@@ -77,16 +82,22 @@ static void mix_demand(const struct work *work, const struct demand *demand, uin
 {
 	const struct workload *conf = demand->conf;
 
-	mix_text(hash, conf->name);
-	mix(hash, (uint64_t)conf->role << 40 | (uint64_t)conf->exclusive << 36 |
-			  (uint64_t)demand->smt << 34 | (uint64_t)conf->numa_policy << 32 |
-			  conf->priority);
-	mix(hash, (uint64_t)conf->min_pu << 32 | conf->max_pu);
-	mix(hash,
-	    (uint64_t)conf->weight << 32 | (conf->exclusive ? demand_wanted(work, demand) : 0));
-	mix(hash, conf->memory_size_bytes);
+	fingerprint_mix_text(hash, conf->name);
+	fingerprint_mix(hash, (uint64_t)conf->role << 40 | (uint64_t)conf->core_type << 50 |
+				      (uint64_t)conf->balance << 48 |
+				      (uint64_t)conf->exclusive << 36 |
+				      (uint64_t)demand->smt << 34 |
+				      (uint64_t)conf->numa_policy << 32 | conf->priority);
+	fingerprint_mix(hash, (uint64_t)conf->min_pu << 32 | conf->max_pu);
+	fingerprint_mix(hash, (uint64_t)conf->weight << 32 |
+				      (demand->owns ? demand_wanted(work, demand) : 0));
+	fingerprint_mix(hash, conf->n_exclusive);
+	fingerprint_mix(hash, demand->near != NULL);
+	if (demand->near)
+		mix_bits(hash, &demand->near->bits);
+	fingerprint_mix(hash, conf->memory_size_bytes);
 	mix_bits(hash, &conf->nodes.bits);
-	mix(hash, demand->ceiling != NULL);
+	fingerprint_mix(hash, demand->ceiling != NULL);
 	if (demand->ceiling)
 		mix_bits(hash, &demand->ceiling->bits);
 }
@@ -96,7 +107,7 @@ static uint64_t fingerprint(const struct work *work, uint32_t domain)
 	const struct grid_domain *at = &work->grid.domains[domain];
 	uint64_t hash = 1;
 
-	mix_text(&hash, at->pool ? at->pool->name : "");
+	fingerprint_mix_text(&hash, at->pool ? at->pool->name : "");
 	mix_machine(work, at, &hash);
 	for (uint32_t i = work->first_order[domain]; i < work->first_order[domain + 1]; i++)
 		mix_demand(work, &work->demands[work->order[i]], &hash);
@@ -107,9 +118,26 @@ static uint64_t fingerprint(const struct work *work, uint32_t domain)
 
 /* Sets that several workloads had together are copied once. */
 struct copies {
-	const struct plan_workload *from[N_RECENT], *to[N_RECENT];
-	uint32_t n;
+	const struct plan_workload *from[N_RECENT], *to[N_RECENT]; /* at recent_of() of the words */
 };
+
+static uint32_t recent_of(const struct cpuset *cpus)
+{
+	return (uint32_t)(((uintptr_t)cpus->bits.words >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 56);
+}
+
+/* The shared PUs of one that has some of its own too. */
+static int keep_rest(struct work *work, struct demand *demand)
+{
+	const struct plan_workload *before = demand->before;
+
+	if (!cpuset_is_subset(&before->cpus, &work->plan->cpus))
+		return 0;
+	if (arena_copy_cpuset(work->scratch, &before->cpus, &demand->rest) < 0)
+		return -ENOMEM;
+	cpuset_subtract(&demand->rest, &before->own);
+	return 1;
+}
 
 static int keep_exclusive(struct work *work, struct demand *demand)
 {
@@ -126,7 +154,7 @@ static int keep_exclusive(struct work *work, struct demand *demand)
 		pick_pu(work, demand, pu);
 		demand->n_got++;
 	}
-	return 1;
+	return demand->shares ? keep_rest(work, demand) : 1;
 }
 
 static int keep_unheld(struct work *work, struct demand *demand, struct copies *copies)
@@ -134,11 +162,12 @@ static int keep_unheld(struct work *work, struct demand *demand, struct copies *
 	const struct plan_workload *before = demand->before, *same = NULL;
 	struct plan_workload *workload = &work->plan->workloads[demand->workload];
 
-	if (!cpuset_is_subset(&before->cpus, &work->plan->cpus))
+	uint32_t at = recent_of(&before->cpus);
+
+	if (copies->from[at] && copies->from[at]->cpus.bits.words == before->cpus.bits.words)
+		same = copies->to[at];
+	if (!same && !cpuset_is_subset(&before->cpus, &work->plan->cpus))
 		return 0;
-	for (uint32_t i = 0; i < N_RECENT; i++)
-		if (copies->from[i] && copies->from[i]->cpus.bits.words == before->cpus.bits.words)
-			same = copies->to[i];
 	if (same) {
 		workload->cpus = same->cpus;
 		workload->nodes = same->nodes;
@@ -146,8 +175,8 @@ static int keep_unheld(struct work *work, struct demand *demand, struct copies *
 		if (arena_copy_cpuset(work->plan->arena, &before->cpus, &workload->cpus) < 0 ||
 		    arena_copy_nodeset(work->plan->arena, &before->nodes, &workload->nodes) < 0)
 			return -ENOMEM;
-		copies->from[copies->n % N_RECENT] = before;
-		copies->to[copies->n++ % N_RECENT] = workload;
+		copies->from[at] = before;
+		copies->to[at] = workload;
 	}
 	workload->n_pu = demand->n_got = before->n_pu;
 	workload->n_core = before->n_core;
@@ -167,8 +196,8 @@ static int keep_all(struct work *work, uint32_t domain)
 		if (!demand->before)
 			return 0;
 		if (demand->previous)
-			r = demand->conf->exclusive ? keep_exclusive(work, demand)
-						    : keep_unheld(work, demand, &copies);
+			r = demand->owns ? keep_exclusive(work, demand)
+					 : keep_unheld(work, demand, &copies);
 		else if (demand->before->reason)
 			demand->reason = arena_strdup(work->scratch, demand->before->reason);
 		else
@@ -204,5 +233,6 @@ int keep_domain(struct work *work, uint32_t domain)
 						    .limit = workload->limit,
 						    .quota_mcpu = workload->quota_mcpu };
 	}
+	count_sizes(work, domain); /* the reasons it gave are gone with the others */
 	return r;
 }

@@ -1,6 +1,6 @@
 /* Which NUMA nodes a workload gets: one where one holds it, else the fewest, near each other. */
 #include "plan/plan_sort.h"
-#include "plan/plan_work.h"
+#include "plan/plan_span.h"
 
 /* ---- what it had before ---- */
 
@@ -78,8 +78,7 @@ static bool own_cores_suit(const struct work *work, const struct demand *demand,
 
 /* What it had, where that is exactly @n PUs on @n_node nodes, in no more L3 groups than it takes.
  */
-static bool own_suits(const struct work *work, const struct demand *demand, uint32_t n,
-		      uint32_t n_node)
+static bool own_suits(struct work *work, const struct demand *demand, uint32_t n, uint32_t n_node)
 {
 	const struct grid_domain *domain = &work->grid.domains[demand->domain];
 
@@ -113,11 +112,18 @@ static uint32_t own_take(struct work *work, const struct demand *demand)
 
 /* ---- one node ---- */
 
+static uint32_t least_of(uint32_t a, uint32_t b)
+{
+	return a < b ? a : b;
+}
+
 struct node_choice {
 	uint32_t node;
 	bool lacks_memory;
+	bool is_far; /* from the devices that it names */
 	uint32_t n_l3;
-	bool splits; /* a data plane would share a core there */
+	bool splits;	 /* a data plane would share a core there */
+	uint32_t n_lack; /* PUs that would be of another kind of core than it wants */
 	uint32_t n_own;
 	bool is_held; /* others had PUs there that it would need */
 	uint32_t n_free;
@@ -125,46 +131,116 @@ struct node_choice {
 
 /* In the order of the objective; the last rows are strict, so the result does not depend on the
  * order of asking. */
-static bool node_is_better(const struct node_choice *a, const struct node_choice *b)
+static bool node_is_better(const struct node_choice *a, const struct node_choice *b, bool spreads)
 {
 	if (a->lacks_memory != b->lacks_memory)
 		return b->lacks_memory;
+	if (a->is_far != b->is_far)
+		return b->is_far;
 	if (a->n_l3 != b->n_l3)
 		return a->n_l3 < b->n_l3;
 	if (a->splits != b->splits)
 		return b->splits;
+	if (a->n_lack != b->n_lack)
+		return a->n_lack < b->n_lack;
 	if (a->n_own != b->n_own)
 		return a->n_own > b->n_own;
 	if (a->is_held != b->is_held)
 		return b->is_held;
-	if (a->n_free != b->n_free)
-		return a->n_free < b->n_free; /* keeps the largest free node whole */
+	if (a->n_free != b->n_free) /* else it keeps the largest free node whole */
+		return spreads ? a->n_free > b->n_free : a->n_free < b->n_free;
 	return a->node < b->node;
 }
 
-static uint32_t choose_node(const struct work *work, const struct demand *demand, uint32_t n)
+/* Of a node that holds @n, with @room for @demand. */
+static struct node_choice choice_of(struct work *work, const struct demand *demand, uint32_t i,
+				    const struct room *room, uint32_t n)
+{
+	const struct grid_node *node = &work->grid.nodes[i];
+	bool is_data = demand_is_data(demand) && demand->smt == SMT_ANY;
+	uint32_t n_part = is_data && node->core_size > 1 ? n % node->core_size : 0;
+	struct node_choice choice = {
+		.node = i,
+		.lacks_memory = demand->conf->memory_size_bytes > node->memory_left,
+		.is_far = demand_is_far(work, demand, i),
+		.splits = is_data && room->n_whole_pu < n - n_part,
+		.n_lack = n - least_of(n, room_of_type(demand, room)),
+		.n_own = work->own_nodes[i],
+		.is_held = room->n_free - room->n_held < n,
+		.n_free = room->n_free,
+	};
+
+	choice.n_l3 = pick_n_l3(work, demand, i, n);
+	return choice;
+}
+
+static uint32_t choose_node(struct work *work, const struct demand *demand, uint32_t n)
 {
 	const struct grid_domain *domain = &work->grid.domains[demand->domain];
 	struct node_choice best = { .node = GRID_NONE };
+	bool spreads = demand->conf->balance == BALANCE_SPREAD;
 
 	for (uint32_t i = domain->first_node; i < domain->first_node + domain->n_node; i++) {
-		const struct grid_node *node = &work->grid.nodes[i];
-		const struct room *room = &work->rooms[i];
-		uint32_t n_part = node->core_size > 1 ? n % node->core_size : 0;
-		struct node_choice choice = {
-			.node = i,
-			.lacks_memory = demand->conf->memory_size_bytes > node->memory_left,
-			.splits = demand_is_data(demand) && demand->smt == SMT_ANY &&
-				  room->n_whole_pu < n - n_part,
-			.n_own = work->own_nodes[i],
-			.is_held = room->n_free - room->n_held < n,
-			.n_free = room->n_free,
-		};
+		struct node_choice choice;
 
 		if (work->fits[i] < n)
 			continue;
-		choice.n_l3 = pick_n_l3(work, demand, i, n);
-		if (best.node == GRID_NONE || node_is_better(&choice, &best))
+		choice = choice_of(work, demand, i, &work->rooms[i], n);
+		if (best.node == GRID_NONE || node_is_better(&choice, &best, spreads))
+			best = choice;
+	}
+	return best.node;
+}
+
+/* The node with least room of those that are perfect in all that comes before that: what it had is
+ * nowhere, so that any will do. One pass over few numbers, since most workloads find theirs here.
+ */
+static uint32_t choose_perfect_node(struct work *work, const struct demand *demand, uint32_t n)
+{
+	const struct grid_domain *domain = &work->grid.domains[demand->domain];
+	bool is_data = demand_is_data(demand) && demand->smt == SMT_ANY;
+	uint32_t best = GRID_NONE, n_least = UINT32_MAX;
+
+	for (uint32_t i = domain->first_node; i < domain->first_node + domain->n_node; i++) {
+		const struct grid_node *node = &work->grid.nodes[i];
+		uint32_t n_free = node->room.n_free;
+
+		if (n_free - node->room.n_held < n || n_free >= n_least ||
+		    demand->conf->memory_size_bytes > node->memory_left ||
+		    room_of_type(demand, &node->room) < n || demand_is_far(work, demand, i))
+			continue;
+		grid_look_at_l3s(&work->grid, i);
+		if (room_fit(demand, &node->l3_most) < n ||
+		    (is_data && node->room.n_whole_pu < n &&
+		     (node->core_size <= 1 || node->room.n_whole_pu < n - n % node->core_size)))
+			continue;
+		best = i;
+		n_least = n_free;
+	}
+	return best;
+}
+
+/* The same where all of the domain's PUs may be used, without looking at what each node has for it
+ * first: by far the most frequent case. GRID_NONE where no node holds @n. */
+static uint32_t choose_any_node(struct work *work, const struct demand *demand, uint32_t n)
+{
+	const struct grid_domain *domain = &work->grid.domains[demand->domain];
+	struct node_choice best = { .node = GRID_NONE };
+	bool spreads = demand->conf->balance == BALANCE_SPREAD;
+	uint32_t perfect = work->n_own == 0 && !spreads ? choose_perfect_node(work, demand, n)
+							: GRID_NONE;
+
+	if (perfect != GRID_NONE)
+		return perfect;
+
+	for (uint32_t i = domain->first_node; i < domain->first_node + domain->n_node; i++) {
+		const struct room *room = &work->grid.nodes[i].room;
+		struct node_choice choice;
+
+		if (room_fit(demand, room) < n)
+			continue;
+		choice = choice_of(work, demand, i, room, n);
+		if (best.node == GRID_NONE || node_is_better(&choice, &best, spreads))
 			best = choice;
 	}
 	return best.node;
@@ -212,114 +288,6 @@ static uint32_t list_nodes(struct work *work, const struct demand *demand)
 	return n;
 }
 
-static uint32_t distance(const struct work *work, uint32_t a, uint32_t b)
-{
-	const struct topology *topology = work->snapshot->topology;
-	uint32_t from = work->grid.nodes[a].topo_idx, to = work->grid.nodes[b].topo_idx;
-
-	return topology->distances[from * topology->n_node + to] +
-	       topology->distances[to * topology->n_node + from];
-}
-
-struct span {
-	uint32_t n_nodes;    /* candidates: largest[] */
-	uint32_t n_chosen;   /* as few as can hold n */
-	uint32_t n;	     /* PUs to hold */
-	uint64_t n_distance; /* sum over the pairs of the best set yet; chosen[] */
-	uint32_t n_own;
-};
-
-#define IN_SET UINT32_MAX /* in distance[]: chosen already */
-
-/* The nearest node that still lets the set be as small as it can be; GRID_NONE where there is none.
- */
-static uint32_t next_node(const struct work *work, const struct span *span, uint32_t n_set,
-			  uint32_t n_room)
-{
-	uint32_t n_more = span->n_chosen - n_set - 1, n_seen = 0, best = GRID_NONE;
-	uint64_t n_top = 0;	  /* the n_more roomiest that are not in the set ... */
-	uint32_t n_following = 0; /* ... and the one after them */
-
-	for (uint32_t k = 0; k < span->n_nodes && n_seen <= n_more; k++) {
-		uint32_t node = work->largest[k];
-
-		if (work->distance[node] == IN_SET)
-			continue;
-		if (n_seen++ < n_more)
-			n_top += work->fits[node];
-		else
-			n_following = work->fits[node];
-	}
-	n_seen = 0;
-	for (uint32_t k = 0; k < span->n_nodes; k++) {
-		uint32_t node = work->largest[k];
-		uint64_t n_rest = n_top;
-
-		if (work->distance[node] == IN_SET)
-			continue;
-		if (n_seen++ < n_more)
-			n_rest += n_following - (uint64_t)work->fits[node];
-		if (n_room + work->fits[node] + n_rest < span->n)
-			break; /* the ones after it are smaller still */
-		/* At equal distance what it had, then the roomiest: that one came first. */
-		if (best == GRID_NONE || work->distance[node] < work->distance[best] ||
-		    (work->distance[node] == work->distance[best] &&
-		     work->own_nodes[node] > work->own_nodes[best]))
-			best = node;
-	}
-	return best;
-}
-
-/* Grows a set from one node; keeps it in chosen[] where it is better than the best yet. */
-static void span_try(struct work *work, struct span *span, uint32_t seed)
-{
-	uint32_t n_set = 0, n_room = 0, n_own = 0, node = seed;
-	uint64_t n_distance = 0;
-
-	for (uint32_t k = 0; k < span->n_nodes; k++)
-		work->distance[work->largest[k]] = 0;
-	for (;;) {
-		n_distance += work->distance[node];
-		n_room += work->fits[node];
-		n_own += work->own_nodes[node];
-		work->distance[node] = IN_SET;
-		work->trial[n_set++] = node;
-		if (n_set == span->n_chosen)
-			break;
-		for (uint32_t k = 0; k < span->n_nodes; k++)
-			if (work->distance[work->largest[k]] != IN_SET)
-				work->distance[work->largest[k]] += distance(work, work->largest[k],
-									     node);
-		node = next_node(work, span, n_set, n_room);
-		if (node == GRID_NONE)
-			return;
-	}
-	if (n_room < span->n || n_distance > span->n_distance ||
-	    (n_distance == span->n_distance && n_own <= span->n_own))
-		return;
-	span->n_distance = n_distance;
-	span->n_own = n_own;
-	for (uint32_t i = 0; i < n_set; i++)
-		work->chosen[i] = work->trial[i];
-}
-
-/* Seeds times nodes times set size: beyond this the first seeds must do. About a millisecond. */
-#define SPAN_STEPS_MOST (1u << 20)
-
-static void choose_span(struct work *work, struct span *span)
-{
-	uint32_t n_seeds = SPAN_STEPS_MOST / (span->n_chosen * span->n_nodes) + 1;
-
-	/* The roomiest ones always do. */
-	for (uint32_t i = 0; i < span->n_chosen; i++)
-		work->chosen[i] = work->largest[i];
-	span->n_distance = UINT64_MAX;
-	if (span->n_chosen == span->n_nodes)
-		return;
-	for (uint32_t k = 0; k < span->n_nodes && k < n_seeds; k++)
-		span_try(work, span, work->largest[k]);
-}
-
 /* ---- all together ---- */
 
 static void refuse_now(struct work *work, struct demand *demand, uint32_t n_fit, uint32_t n_largest)
@@ -335,9 +303,78 @@ static void refuse_now(struct work *work, struct demand *demand, uint32_t n_fit,
 		      demand_need_text(work, demand, demand->n_least), n, smaller ? smaller : "");
 }
 
+/* Where it takes all L3 groups: one node after the other, so that fewer cores are split; a data
+ * plane gets all whole cores before anything else. */
+static void split_all(struct work *work, const struct demand *demand, const struct span *span)
+{
+	bool whole = demand_is_data(demand) && demand->smt == SMT_ANY;
+	uint32_t n_left = span->n;
+
+	for (uint32_t i = 0; i < span->n_chosen; i++) {
+		uint32_t n = whole ? work->rooms[work->chosen[i]].n_whole_pu : 0;
+
+		work->items[i].amount = n < n_left ? n : n_left;
+		n_left -= work->items[i].amount;
+	}
+	for (uint32_t i = 0; i < span->n_chosen && n_left > 0; i++) {
+		uint32_t n = work->fits[work->chosen[i]] - work->items[i].amount;
+
+		n = n < n_left ? n : n_left;
+		work->items[i].amount += n;
+		n_left -= n;
+	}
+}
+
+/* PUs of each node of the set, in the fewest L3 groups: the largest, of equals those it had. */
+static void split_span(struct work *work, const struct demand *demand, const struct span *span)
+{
+	uint32_t n_l3s = 0, n_left = span->n, k = 0;
+
+	for (uint32_t i = 0; i < span->n_chosen; i++) {
+		const struct grid_node *node = &work->grid.nodes[work->chosen[i]];
+
+		work->items[i].amount = 0;
+		for (uint32_t l3 = node->first_l3; l3 < node->first_l3 + node->n_l3; l3++) {
+			struct room room = room_of_l3(work, demand, l3);
+			uint32_t n = room_fit(demand, &room);
+
+			if (n > 0)
+				work->l3_items[n_l3s++] = (struct sort_item){
+					(uint64_t)(UINT32_MAX - n) << 32 |
+						(UINT32_MAX - work->own_l3s[l3]),
+					i << 16 | n
+				};
+		}
+	}
+	plan_sort_keys(work->l3_items, work->l3_scratch, n_l3s);
+	for (; k < n_l3s && n_left > 0; k++) {
+		uint32_t i = work->l3_items[k].item >> 16, n = work->l3_items[k].item & 0xffff;
+
+		n = n < n_left ? n : n_left;
+		work->items[i].amount += n;
+		n_left -= n;
+	}
+	if (k == n_l3s)
+		split_all(work, demand, span);
+}
+
+/* What split_span() says; where that could not be had (unequal cores) whatever there is. */
+static uint32_t fill_span(struct work *work, const struct demand *demand, const struct span *span)
+{
+	uint32_t n_taken = 0;
+
+	plan_sort(work->chosen, work->trial, span->n_chosen, filled_later, work);
+	split_span(work, demand, span);
+	for (uint32_t i = 0; i < span->n_chosen; i++)
+		n_taken += pick_in_node(work, demand, work->chosen[i], work->items[i].amount);
+	for (uint32_t i = 0; i < span->n_chosen && n_taken < span->n; i++)
+		n_taken += pick_in_node(work, demand, work->chosen[i], span->n - n_taken);
+	return n_taken;
+}
+
 static uint32_t place_span(struct work *work, struct demand *demand, uint32_t n_target)
 {
-	struct span span = { .n_nodes = list_nodes(work, demand) };
+	struct span span = { .demand = demand, .n_nodes = list_nodes(work, demand) };
 	uint32_t mark = work->n_picked, n_room = 0, n_fit = 0, n_taken = 0;
 
 	for (uint32_t k = 0; k < span.n_nodes; k++)
@@ -349,9 +386,7 @@ static uint32_t place_span(struct work *work, struct demand *demand, uint32_t n_
 		return own_take(work, demand);
 	if (span.n >= demand->n_least) {
 		choose_span(work, &span);
-		plan_sort(work->chosen, work->trial, span.n_chosen, filled_later, work);
-		for (uint32_t i = 0; i < span.n_chosen && n_taken < span.n; i++)
-			n_taken += pick_in_node(work, demand, work->chosen[i], span.n - n_taken);
+		n_taken = fill_span(work, demand, &span);
 		if (n_taken >= demand->n_least)
 			return n_taken;
 	}
@@ -398,29 +433,53 @@ static uint32_t place_spread(struct work *work, struct demand *demand, uint32_t 
 	return 0;
 }
 
+/* Whole cores of different sizes: what a node holds is not a matter of counting. */
+static bool picks_sums(const struct work *work, const struct demand *demand)
+{
+	return demand->smt == SMT_WHOLE_CORE && work->grid.domains[demand->domain].core_size == 0;
+}
+
 static uint32_t look_at_nodes(struct work *work, const struct demand *demand, uint32_t n_target)
 {
 	const struct grid_domain *domain = &work->grid.domains[demand->domain];
 	uint32_t n_largest = 0;
 
 	for (uint32_t i = domain->first_node; i < domain->first_node + domain->n_node; i++) {
-		work->rooms[i] = room_of_node(work, demand, i);
+		work->rooms[i] = demand->is_bounded ? room_of_node(work, demand, i)
+						    : work->grid.nodes[i].room;
 		work->fits[i] = room_fit(demand, &work->rooms[i]);
-		if (demand->smt == SMT_WHOLE_CORE && domain->core_size == 0)
+		if (picks_sums(work, demand))
 			work->fits[i] = pick_reach(work, demand, i, n_target);
 		n_largest = work->fits[i] > n_largest ? work->fits[i] : n_largest;
 	}
 	return n_largest;
 }
 
+/* PUs that it can keep busy: one node that has so many is better than two that have all it may
+ * have, most of it idle. */
+static uint32_t n_paid(const struct demand *demand)
+{
+	uint32_t n = quota_ceil_pu(demand->quota_mcpu);
+
+	return n > demand->n_least ? n : demand->n_least;
+}
+
 static uint32_t place(struct work *work, struct demand *demand, uint32_t n_target)
 {
-	uint32_t n_largest = look_at_nodes(work, demand, n_target);
-	uint32_t n = n_target < n_largest ? n_target : n_largest;
+	uint32_t n_largest, n, node;
 
+	if (!demand->is_bounded && demand->conf->numa_policy != NUMA_SPREAD && n_target > 0 &&
+	    !picks_sums(work, demand) &&
+	    (node = choose_any_node(work, demand, n_target)) != GRID_NONE)
+		return own_suits(work, demand, n_target, 1)
+			       ? own_take(work, demand)
+			       : pick_in_node(work, demand, node, n_target);
+	n_largest = look_at_nodes(work, demand, n_target);
+	n = n_target < n_largest ? n_target : n_largest;
 	if (demand->conf->numa_policy == NUMA_SPREAD)
 		return place_spread(work, demand, n_target);
-	if (n < n_target && demand->conf->numa_policy != NUMA_SINGLE && n_largest > 0)
+	if (n < n_target && demand->conf->numa_policy != NUMA_SINGLE && n_largest > 0 &&
+	    n_largest < n_paid(demand))
 		return place_span(work, demand, n_target);
 	if (n < demand->n_least || n == 0) {
 		refuse_now(work, demand, n_largest, n_largest);
@@ -444,6 +503,54 @@ static void spend_memory(struct work *work, const struct demand *demand, uint32_
 			node->memory_left -= per_pu < node->memory_left ? per_pu
 									: node->memory_left;
 	}
+}
+
+/* Smt= is kept by what it had, whole or alone. */
+static bool own_smt_holds(const struct work *work, const struct demand *demand)
+{
+	if (demand->smt == SMT_ANY)
+		return true;
+	cpuset_foreach (pu_os, demand->previous) {
+		uint32_t core = work->grid.pus[work->grid.at_of_os[pu_os]].core, n_own = 0;
+		const struct grid_core *at = &work->grid.cores[core];
+
+		for (uint32_t i = at->first_pu; i < at->first_pu + at->n_pu; i++)
+			n_own += cpuset_has(demand->previous, work->grid.pus[i].pu_os);
+		if (demand->smt == SMT_WHOLE_CORE
+			    ? n_own != at->n_online
+			    : n_own != 1 || !room_of_core(work, demand, core).n_whole_core)
+			return false;
+	}
+	return true;
+}
+
+bool nodes_keep(struct work *work, struct demand *demand, uint32_t n)
+{
+	uint32_t mark = work->n_picked, n_nodes = 0;
+	bool keeps;
+
+	if (!demand->previous || demand->conf->numa_policy == NUMA_SPREAD)
+		return false;
+	grid_unhold(work, demand);
+	own_count(work, demand);
+	for (uint32_t i = 0; i < work->grid.domains[demand->domain].n_node; i++) {
+		uint32_t node = work->grid.domains[demand->domain].first_node + i;
+
+		n_nodes += work->own_nodes[node] > 0;
+		/* Memory may be short there now. */
+		if (work->own_nodes[node] > 0 &&
+		    demand->conf->memory_size_bytes > work->grid.nodes[node].memory_left)
+			n_nodes++;
+	}
+	keeps = work->n_own == n && cpuset_count(demand->previous) == n &&
+		(n_nodes == 1 || demand->conf->numa_policy != NUMA_SINGLE) &&
+		(n_nodes == 1 || demand->conf->memory_size_bytes == 0) &&
+		own_smt_holds(work, demand);
+	if (keeps)
+		own_take(work, demand);
+	own_forget(work, demand);
+	spend_memory(work, demand, mark);
+	return keeps;
 }
 
 uint32_t nodes_place(struct work *work, struct demand *demand, uint32_t n_target)

@@ -9,7 +9,7 @@ void pick_pu(struct work *work, const struct demand *demand, uint32_t pu)
 {
 	const struct grid_core *core = &work->grid.cores[work->grid.pus[pu].core];
 
-	grid_take(work, pu, demand->conf->exclusive ? demand->workload : OWNER_RESERVED);
+	grid_take(work, pu, demand->owns ? demand->workload : OWNER_RESERVED);
 	if (demand->smt != SMT_ONE_PER_CORE)
 		return;
 	for (uint32_t i = core->first_pu; i < core->first_pu + core->n_pu; i++)
@@ -46,7 +46,8 @@ static uint32_t take_in_core(struct work *work, const struct demand *demand, uin
 /* ---- cores by rank ---- */
 
 enum tier { TIER_WHOLE, TIER_PARTIAL, TIER_QUIET, N_TIERS };
-enum { RANK_OWN, RANK_FREE, RANK_HELD, N_RANKS };
+/* The kind of core that it wants first (item 8 of the objective comes before movement). */
+enum { RANK_OWN, RANK_FREE, RANK_HELD, RANK_OTHER_KIND, N_RANKS = 2 * RANK_OTHER_KIND };
 
 struct ranks {
 	uint32_t heads[N_TIERS][N_RANKS], tails[N_TIERS][N_RANKS];
@@ -100,6 +101,8 @@ static void ranks_fill(struct work *work, const struct demand *demand, uint32_t 
 			continue;
 		tier = core_tier(work, demand, core, &room);
 		rank = core_rank(work, demand, core, &room);
+		if (room_of_type(demand, &room) == 0)
+			rank += RANK_OTHER_KIND;
 		tail = &ranks->tails[tier][rank];
 		if (*tail == GRID_NONE)
 			ranks->heads[tier][rank] = core;
@@ -177,24 +180,28 @@ static uint32_t pick_in_l3(struct work *work, const struct demand *demand, uint3
 
 struct l3_choice {
 	uint32_t l3;
-	bool splits; /* a data plane would share a core there */
+	bool splits;	 /* a data plane would share a core there */
+	uint32_t n_lack; /* PUs that would be of another kind of core than it wants */
 	uint32_t n_own;
 	bool is_held;	 /* others had PUs there that it would need */
 	uint32_t n_room; /* best fit: small where it holds all, large where it does not */
 };
 
-static bool l3_is_better(const struct l3_choice *a, const struct l3_choice *b, bool holds)
+static bool l3_is_better(const struct l3_choice *a, const struct l3_choice *b, bool holds,
+			 bool spreads)
 {
 	if (a->splits != b->splits)
 		return b->splits;
 	if (!holds && a->n_room != b->n_room)
 		return a->n_room > b->n_room;
+	if (a->n_lack != b->n_lack)
+		return a->n_lack < b->n_lack;
 	if (a->n_own != b->n_own)
 		return a->n_own > b->n_own;
 	if (a->is_held != b->is_held)
 		return b->is_held;
 	if (holds && a->n_room != b->n_room)
-		return a->n_room < b->n_room;
+		return spreads ? a->n_room > b->n_room : a->n_room < b->n_room;
 	return a->l3 < b->l3;
 }
 
@@ -214,6 +221,8 @@ static uint32_t choose_l3(const struct work *work, const struct demand *demand, 
 			.l3 = l3,
 			.splits = holds && demand_is_data(demand) && demand->smt == SMT_ANY &&
 				  room.n_whole_pu < n,
+			.n_lack = n - (room_of_type(demand, &room) < n ? room_of_type(demand, &room)
+								       : n),
 			.n_own = work->own_l3s[l3],
 			.is_held = room.n_free - room.n_held < n,
 			.n_room = holds ? room.n_free : n_fit,
@@ -222,7 +231,7 @@ static uint32_t choose_l3(const struct work *work, const struct demand *demand, 
 		if (n_fit == 0 || (best_holds && !holds))
 			continue;
 		if (best.l3 == GRID_NONE || (holds && !best_holds) ||
-		    l3_is_better(&choice, &best, holds)) {
+		    l3_is_better(&choice, &best, holds, demand->conf->balance == BALANCE_SPREAD)) {
 			best = choice;
 			best_holds = holds;
 		}
@@ -230,12 +239,17 @@ static uint32_t choose_l3(const struct work *work, const struct demand *demand, 
 	return best.l3;
 }
 
-uint32_t pick_n_l3(const struct work *work, const struct demand *demand, uint32_t node, uint32_t n)
+uint32_t pick_n_l3(struct work *work, const struct demand *demand, uint32_t node, uint32_t n)
 {
 	const struct grid_node *at = &work->grid.nodes[node];
 	uint32_t n_most = 0, n_all = 0, n_l3 = 0;
 
-	for (uint32_t l3 = at->first_l3; l3 < at->first_l3 + at->n_l3; l3++) {
+	if (!demand->ceiling) {
+		grid_look_at_l3s(&work->grid, node);
+		n_most = room_fit(demand, &at->l3_most);
+		n_all = room_fit(demand, &at->l3_some);
+	}
+	for (uint32_t l3 = at->first_l3; demand->ceiling && l3 < at->first_l3 + at->n_l3; l3++) {
 		struct room room = room_of_l3(work, demand, l3);
 		uint32_t n_fit = room_fit(demand, &room);
 
@@ -244,7 +258,9 @@ uint32_t pick_n_l3(const struct work *work, const struct demand *demand, uint32_
 	}
 	/* Groups are of one size on nearly every machine: what the largest holds tells how many it
 	 * takes at least. */
-	if (n_most > 0)
+	if (n_most >= n)
+		n_l3 = 1;
+	else if (n_most > 0)
 		n_l3 = (n + n_most - 1) / n_most;
 	return n_l3 < n_all ? n_l3 : n_all;
 }
@@ -254,7 +270,7 @@ uint32_t pick_n_l3(const struct work *work, const struct demand *demand, uint32_
 /* Marks which sums of whole cores can be had: reach[sum] is the last core of one way there. Returns
  * the largest sum up to @n. */
 static uint32_t reach_fill(struct work *work, const struct demand *demand, uint32_t node,
-			   uint32_t n)
+			   uint32_t n, bool typed)
 {
 	const struct grid_node *at = &work->grid.nodes[node];
 	const struct grid_l3 *last = &work->grid.l3s[at->first_l3 + at->n_l3 - 1];
@@ -268,7 +284,9 @@ static uint32_t reach_fill(struct work *work, const struct demand *demand, uint3
 	for (uint32_t core = first; core < last->first_core + last->n_core && n_most < n; core++) {
 		uint32_t size = work->grid.cores[core].n_online;
 
-		if (!room_of_core(work, demand, core).n_whole_core)
+		struct room room = room_of_core(work, demand, core);
+
+		if (!room.n_whole_core || (typed && room_of_type(demand, &room) == 0))
 			continue;
 		/* Downwards, so that no core is counted twice. */
 		for (uint32_t sum = n; sum >= size; sum--)
@@ -283,14 +301,16 @@ static uint32_t reach_fill(struct work *work, const struct demand *demand, uint3
 
 uint32_t pick_reach(struct work *work, const struct demand *demand, uint32_t node, uint32_t n)
 {
-	return reach_fill(work, demand, node, n);
+	return reach_fill(work, demand, node, n, false);
 }
 
 static uint32_t pick_sum(struct work *work, const struct demand *demand, uint32_t node, uint32_t n)
 {
 	uint32_t n_taken = 0;
 
-	n = reach_fill(work, demand, node, n);
+	/* Of the kind that it wants, where those come to the same sum. */
+	if (demand->core_type == CORE_ANY || reach_fill(work, demand, node, n, true) < n)
+		n = reach_fill(work, demand, node, n, false);
 	while (n > 0) {
 		uint32_t core = work->reach[n], size = work->grid.cores[core].n_online;
 

@@ -30,23 +30,34 @@ static bool is_split(const struct work *work, const struct demand *demand)
 		       work->grid.domains[demand->domain].n_largest_node;
 }
 
-static bool placed_later(const void *context, uint32_t a, uint32_t b)
+/* Who may use only some PUs, who fits one node, who wants whole cores, who is large, data planes,
+ * then the name: the sort is stable. */
+static uint64_t placing_key(const struct work *work, const struct demand *demand)
 {
-	const struct work *work = context;
-	const struct demand *one = &work->demands[a], *other = &work->demands[b];
-	uint32_t n_one = one->n_target * one->cost, n_other = other->n_target * other->cost;
+	uint64_t n = (uint64_t)demand->n_target * demand->cost;
 
-	if (demand_is_bounded(one) != demand_is_bounded(other))
-		return demand_is_bounded(other);
-	if (is_split(work, one) != is_split(work, other))
-		return is_split(work, one);
-	if ((one->smt == SMT_ANY) != (other->smt == SMT_ANY))
-		return one->smt == SMT_ANY;
-	if (n_one != n_other)
-		return n_one < n_other;
-	if (demand_is_data(one) != demand_is_data(other))
-		return demand_is_data(other);
-	return a > b; /* by name */
+	return (uint64_t)!demand_is_bounded(demand) << 63 | (uint64_t)is_split(work, demand) << 62 |
+	       (uint64_t)(demand->smt == SMT_ANY) << 61 | (UINT32_MAX - n) << 1 |
+	       !demand_is_data(demand);
+}
+
+/* order[] by key; admission went by priority, so names are restored first. */
+static void order_by_size(struct attempt *attempt)
+{
+	struct work *work = attempt->work;
+	uint32_t first = work->first_order[attempt->domain], n = 0;
+	struct sort_item *items = work->sort_items + first;
+
+	for (uint32_t i = first; i < work->first_order[attempt->domain + 1]; i++) {
+		const struct demand *demand = &work->demands[work->order[i]];
+
+		if (demand->owns && demand->is_admitted)
+			items[n++] = (struct sort_item){ placing_key(work, demand),
+							 work->order[i] };
+	}
+	plan_sort_keys(items, work->sort_scratch, n);
+	for (uint32_t i = 0; i < n; i++)
+		attempt->order[i] = items[i].item;
 }
 
 /* Back to before the first one chose. */
@@ -168,8 +179,7 @@ static bool replace(struct attempt *attempt)
 		uint32_t n_before = demand->n_got;
 		bool apart;
 
-		if (!demand->conf->exclusive || demand->n_got == 0 ||
-		    demand->conf->numa_policy == NUMA_SPREAD)
+		if (!demand->owns || demand->n_got == 0 || demand->conf->numa_policy == NUMA_SPREAD)
 			continue;
 		apart = is_apart(attempt, demand);
 		if (demand->n_got >= demand->n_target && !apart)
@@ -224,6 +234,21 @@ static int place_least(struct attempt *attempt, uint32_t *by_priority)
 	return 0;
 }
 
+/* PUs that are free and not kept for those that are not exclusive: counting by Smt= may have taken
+ * more than was used in the end. */
+static uint32_t n_left(const struct attempt *attempt)
+{
+	const struct work *work = attempt->work;
+	const struct grid_domain *domain = &work->grid.domains[attempt->domain];
+	uint32_t n_kept = domain->room.n_free - work->n_capacity, n_free = 0;
+
+	/* What is reserved for those at a certain place is a part of what is kept for them. */
+	for (uint32_t i = domain->first_pu; i < domain->first_pu + domain->n_pu; i++)
+		n_free += work->grid.pus[i].owner == OWNER_NOBODY ||
+			  work->grid.pus[i].owner == OWNER_RESERVED;
+	return n_free > n_kept ? n_free - n_kept : 0;
+}
+
 /* Somebody whose minimum fitted by count found no place: its PUs are for those who were refused by
  * count. And who found none may find one now that others have moved. */
 static void give_chance(struct attempt *attempt)
@@ -236,14 +261,15 @@ static void give_chance(struct attempt *attempt)
 	for (uint32_t i = first; i < end; i++) {
 		const struct demand *demand = &work->demands[work->order[i]];
 
-		if (demand->conf->exclusive && demand->is_admitted)
+		if (demand->owns && demand->is_admitted)
 			n_used += (uint64_t)demand->n_got * demand->cost;
 	}
 	for (uint32_t i = first; i < end; i++) {
 		struct demand *demand = &work->demands[work->sorted[i]];
 		uint32_t n = demand->n_least * demand->cost;
 
-		if (!demand->is_sized || demand->n_got > 0 || n_used + n > work->n_capacity)
+		if (!demand->is_sized || demand->n_got > 0 ||
+		    (n_used + n > work->n_capacity && demand->n_least > n_left(attempt)))
 			continue;
 		demand->n_got = nodes_place(work, demand, demand->n_least);
 		demand->is_admitted |= demand->n_got > 0;
@@ -273,13 +299,64 @@ static int mend(struct attempt *attempt)
 	return r;
 }
 
-int place_domain(struct work *work, uint32_t domain)
+/* Everybody anew; what they had counts as far as their demands say. */
+static int place_anew(struct attempt *attempt, uint32_t *by_priority)
+{
+	struct work *work = attempt->work;
+	bool more;
+	int r;
+
+	if (attempt_run(attempt, false) > 0) {
+		r = place_least(attempt, by_priority);
+		return r < 0 ? r : mend(attempt);
+	}
+	r = count_again(work, attempt->domain, &more);
+	if (r == 0 && more)
+		grow(attempt);
+	return r;
+}
+
+/* Who need not move does not, and the others find room around them. False where somebody found
+ * none. */
+static bool place_around(struct attempt *attempt)
+{
+	struct work *work = attempt->work;
+	bool all = true;
+
+	attempt_reset(attempt);
+	for (uint32_t i = 0; i < attempt->n_order; i++) {
+		struct demand *demand = &work->demands[attempt->order[i]];
+
+		demand->n_got = 0;
+		if (nodes_keep(work, demand, demand->n_target))
+			demand->n_got = demand->n_target;
+	}
+	for (uint32_t i = 0; i < attempt->n_order && all; i++) {
+		struct demand *demand = &work->demands[attempt->order[i]];
+
+		if (demand->n_got == 0)
+			demand->n_got = nodes_place(work, demand, demand->n_target);
+		all = demand->n_got == demand->n_target;
+	}
+	return all;
+}
+
+static uint32_t n_unplaced(const struct attempt *attempt)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < attempt->n_order; i++)
+		n += attempt->work->demands[attempt->order[i]].n_got == 0;
+	return n;
+}
+
+int place_domain(struct work *work, uint32_t domain, bool keeps)
 {
 	struct attempt attempt = { .work = work, .domain = domain, .mark = work->n_picked };
 	uint32_t first = work->first_order[domain], end = work->first_order[domain + 1];
 	uint32_t *by_priority = arena_alloc(work->scratch, (end - first) * sizeof(*by_priority));
-	bool more;
-	int r;
+	bool best = false;
+	int r = 0;
 
 	attempt.order = arena_alloc(work->scratch, (end - first) * sizeof(*attempt.order));
 	if (!by_priority || !attempt.order)
@@ -287,17 +364,16 @@ int place_domain(struct work *work, uint32_t domain)
 	for (uint32_t i = first; i < end; i++) {
 		const struct demand *demand = &work->demands[work->sorted[i]];
 
-		if (demand->conf->exclusive && demand->is_admitted)
+		if (demand->owns && demand->is_admitted)
 			by_priority[attempt.n_order++] = demand->workload;
 	}
-	memcpy(attempt.order, by_priority, attempt.n_order * sizeof(*by_priority));
-	plan_sort(attempt.order, work->sort_scratch, attempt.n_order, placed_later, work);
-	if (attempt_run(&attempt, false) > 0) {
-		r = place_least(&attempt, by_priority);
-		return r < 0 ? r : mend(&attempt);
-	}
-	r = count_again(work, domain, &more);
-	if (r == 0 && more)
-		grow(&attempt);
+	order_by_size(&attempt);
+	if (!keeps || !place_around(&attempt))
+		r = place_anew(&attempt, by_priority);
+	if (r == 0)
+		r = improve_domain(work, domain, attempt.mark, &best);
+	work->is_best = best && n_unplaced(&attempt) == 0;
+	if (r == 0)
+		give_chance(&attempt);
 	return r;
 }

@@ -65,6 +65,38 @@ static int nodes_fill(struct work *work, const struct demand *demand, struct nod
 	return r;
 }
 
+/* Adds what it shares to what is its own. */
+static int rest_add(struct work *work, struct demand *demand)
+{
+	const struct topology *topology = work->snapshot->topology;
+	struct plan_workload *workload = &work->plan->workloads[demand->workload];
+	cleanup(cpuset_done) struct cpuset all = { 0 };
+	cleanup(nodeset_done) struct nodeset nodes = { 0 };
+	int r;
+
+	if (cpuset_is_empty(&demand->rest) && workload->n_pu < demand->conf->min_pu) {
+		/* Without it the minimum is not met: nobody gains by half of it. */
+		cpuset_subtract(&work->plan->exclusive, &workload->cpus);
+		workload->cpus = (struct cpuset){ 0 };
+		workload->nodes = (struct nodeset){ 0 };
+		workload->n_pu = workload->n_core = 0;
+		return 0;
+	}
+	workload->own = workload->cpus;
+	r = cpuset_copy(&all, &workload->own);
+	if (r == 0)
+		r = cpuset_union(&all, &demand->rest);
+	if (r == 0)
+		r = topology_nodes_of(topology, &all, &nodes);
+	if (r == 0)
+		r = arena_copy_cpuset(work->plan->arena, &all, &workload->cpus);
+	if (r == 0)
+		r = arena_copy_nodeset(work->plan->arena, &nodes, &workload->nodes);
+	workload->n_pu = cpuset_count(&all);
+	workload->n_core = topology_n_core_of(topology, &all);
+	return r;
+}
+
 static int sets_fill(struct work *work)
 {
 	size_t n = work->snapshot->n_workloads;
@@ -76,7 +108,7 @@ static int sets_fill(struct work *work)
 	if (r == 0)
 		count_owned(work, ranges);
 	for (size_t i = 0; i < n && r == 0; i++)
-		if (plan->workloads[i].conf->exclusive && plan->workloads[i].n_pu > 0)
+		if (work->demands[i].owns && plan->workloads[i].n_pu > 0)
 			r = arena_make_cpuset(plan->arena, ranges[i].first, ranges[i].last,
 					      &plan->workloads[i].cpus);
 	for (uint32_t i = 0; i < work->grid.n_pu && r == 0; i++) {
@@ -88,8 +120,11 @@ static int sets_fill(struct work *work)
 		r = cpuset_add(&plan->exclusive, pu->pu_os);
 	}
 	for (size_t i = 0; i < n && r == 0; i++)
-		if (plan->workloads[i].conf->exclusive && plan->workloads[i].n_pu > 0)
+		if (work->demands[i].owns && plan->workloads[i].n_pu > 0)
 			r = nodes_fill(work, &work->demands[i], ones);
+	for (size_t i = 0; i < n && r == 0; i++)
+		if (work->demands[i].owns && work->demands[i].shares && plan->workloads[i].n_pu > 0)
+			r = rest_add(work, &work->demands[i]);
 	return r;
 }
 
@@ -102,8 +137,19 @@ static uint64_t memory_of(const struct topology *topology, uint32_t node)
 	return bytes ? bytes : UINT64_MAX; /* not told: assume that it does */
 }
 
-/* The node nearest to any of @mems that is not in it; memory-only nodes first, since nobody else
- * calls them local. */
+/* Plain before fast before slow: enum memory_kind is in that order. */
+static bool joins_earlier(const struct topo_node *a, uint32_t distance_a, const struct topo_node *b,
+			  uint32_t distance_b)
+{
+	if (a->memory_kind != b->memory_kind)
+		return a->memory_kind < b->memory_kind;
+	if (distance_a != distance_b)
+		return distance_a < distance_b;
+	return a->n_pu == 0 && b->n_pu > 0;
+}
+
+/* Of the plainest kind of memory that is left the node nearest to any of @mems; memory-only nodes
+ * first, since nobody else calls them local. */
 static uint32_t nearest_node(const struct topology *topology, const struct nodeset *mems)
 {
 	uint32_t best = TOPOLOGY_NONE, best_distance = UINT32_MAX;
@@ -111,7 +157,8 @@ static uint32_t nearest_node(const struct topology *topology, const struct nodes
 	for (uint32_t to = 0; to < topology->n_node; to++) {
 		uint32_t distance = UINT32_MAX;
 
-		if (nodeset_has(mems, topology->nodes[to].node_os))
+		if (nodeset_has(mems, topology->nodes[to].node_os) ||
+		    topology->nodes[to].memory_kind == MEMORY_KIND_DEVICE)
 			continue;
 		for (uint32_t from = 0; from < topology->n_node; from++) {
 			uint32_t d = topology->distances[from * topology->n_node + to];
@@ -119,9 +166,8 @@ static uint32_t nearest_node(const struct topology *topology, const struct nodes
 			if (nodeset_has(mems, topology->nodes[from].node_os) && d < distance)
 				distance = d;
 		}
-		if (best == TOPOLOGY_NONE || distance < best_distance ||
-		    (distance == best_distance && topology->nodes[to].n_pu == 0 &&
-		     topology->nodes[best].n_pu > 0)) {
+		if (best == TOPOLOGY_NONE || joins_earlier(&topology->nodes[to], distance,
+							   &topology->nodes[best], best_distance)) {
 			best = to;
 			best_distance = distance;
 		}

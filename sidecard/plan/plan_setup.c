@@ -93,11 +93,6 @@ static int housekeeping_make(struct work *work)
 
 /* ---- pools ---- */
 
-static bool pool_names_pus(const struct pool *pool)
-{
-	return !cpuset_is_empty(&pool->cpus) || !nodeset_is_empty(&pool->nodes);
-}
-
 static bool pool_has(const struct work *work, const struct pool *pool, const struct topo_pu *pu)
 {
 	const struct topo_node *node = &work->snapshot->topology->nodes[pu->node];
@@ -122,7 +117,8 @@ static int domains_make(struct work *work, uint32_t *domain_of_pool, uint32_t *d
 		return -ENOMEM;
 	for (size_t i = 0; i < snapshot->n_pools; i++) {
 		domain_of_pool[i] = 0;
-		if (!pool_names_pus(snapshot->pools[i]))
+		if (!pool_names_pus(snapshot->pools[i]) &&
+		    snapshot->pools[i]->isolation == ISOLATION_NONE)
 			continue;
 		grid->domains[n_domain].pool = snapshot->pools[i];
 		domain_of_pool[i] = n_domain++;
@@ -135,11 +131,12 @@ static int domains_make(struct work *work, uint32_t *domain_of_pool, uint32_t *d
 			continue;
 		domain_of_pu[i] = 0;
 		for (uint32_t d = 1; d < n_domain && domain_of_pu[i] == 0; d++)
-			if (pool_has(work, grid->domains[d].pool, pu))
+			if (pool_names_pus(grid->domains[d].pool) &&
+			    pool_has(work, grid->domains[d].pool, pu))
 				domain_of_pu[i] = d;
 	}
 	grid->n_domain = n_domain;
-	return 0;
+	return isolate_make(work, domain_of_pool, domain_of_pu);
 }
 
 /* ---- workloads ---- */
@@ -174,6 +171,40 @@ static int pool_find(const struct snapshot *snapshot, const char *name, size_t *
 	return -EINVAL;
 }
 
+/* Nodes near the devices that it names; those that the machine does not have, or that are near no
+ * node in particular, say nothing. */
+static int near_make(struct work *work, struct demand *demand)
+{
+	const struct strings *names = &demand->conf->near_devices;
+	cleanup(nodeset_done) struct nodeset nodes = { 0 };
+
+	for (size_t i = 0; i < names->n_items; i++) {
+		const struct topo_device *device = topology_device(work->snapshot->topology,
+								   names->items[i]);
+
+		if (device && nodeset_union(&nodes, &device->nodes) < 0)
+			return -ENOMEM;
+	}
+	if (nodeset_is_empty(&nodes))
+		return 0;
+	demand->near = arena_alloc(work->scratch, sizeof(*demand->near));
+	return demand->near ? arena_copy_nodeset(work->scratch, &nodes, demand->near) : -ENOMEM;
+}
+
+/* Exclusive=2 of Max=3.5: two are its own, what is left of Min= and Max= it shares. At least one PU
+ * is shared: it would be Exclusive=yes else. */
+static void split_bounds(struct demand *demand)
+{
+	const struct workload *conf = demand->conf;
+	uint32_t n = conf->n_exclusive;
+
+	demand->own_min = demand->own_max = n;
+	demand->rest_min = conf->min_pu > n ? conf->min_pu - n : 1;
+	demand->rest_max = conf->max_pu;
+	if (conf->max_pu != WORKLOAD_MAX_UNSET)
+		demand->rest_max = conf->max_pu > n ? conf->max_pu - n : 1;
+}
+
 static int demand_make(struct work *work, size_t i, const uint32_t *quotas, struct fault *fault)
 {
 	const struct snapshot *snapshot = work->snapshot;
@@ -195,13 +226,25 @@ static int demand_make(struct work *work, size_t i, const uint32_t *quotas, stru
 		.conf = workload->conf,
 		.ceiling = workload->cpuset,
 		.workload = (uint32_t)i,
-		.smt = workload->conf->exclusive ? workload->conf->smt : SMT_ANY,
+		.smt = workload_owns(workload->conf) ? workload->conf->smt : SMT_ANY,
+		.owns = workload_owns(workload->conf),
+		.shares = !workload->conf->exclusive,
+		.own_min = workload->conf->min_pu,
+		.own_max = workload->conf->max_pu,
 		.quota_mcpu = QUOTA_UNLIMITED_MCPU,
+		.names_nodes = !nodeset_is_empty(&workload->conf->nodes),
 		.step = 1,
 		.cost = 1,
 		.last_core = GRID_NONE,
 		.last_l3 = GRID_NONE,
 	};
+	if (demand->owns && demand->shares)
+		split_bounds(demand);
+	demand->is_bounded = demand->ceiling || demand->names_nodes;
+	if (snapshot->topology->n_rank > 1)
+		demand->core_type = workload->conf->core_type;
+	if (workload->conf->near_devices.n_items > 0 && near_make(work, demand) < 0)
+		return -ENOMEM;
 	if (workload->limit != LIMIT_NONE)
 		demand->quota_mcpu = quotas[workload->limit];
 	work->plan->workloads[i] = (struct plan_workload){ .conf = workload->conf,
@@ -220,14 +263,22 @@ static void match_previous(struct work *work)
 		struct demand *demand = &work->demands[i];
 		int order = 1;
 
-		while (k < previous->n_workloads &&
+		/* Mostly the same object: then no name needs to be read. */
+		if (k < previous->n_workloads && previous->workloads[k].conf == demand->conf)
+			order = 0;
+		while (order != 0 && k < previous->n_workloads &&
 		       (order = strcmp(previous->workloads[k].conf->name, demand->conf->name)) < 0)
 			k++;
 		if (k == previous->n_workloads || order != 0)
 			continue;
 		demand->before = &previous->workloads[k];
-		if (demand->before->placed && !cpuset_is_empty(&demand->before->cpus))
-			demand->previous = &demand->before->cpus;
+		if (!demand->before->placed || cpuset_is_empty(&demand->before->cpus))
+			continue;
+		demand->previous = &demand->before->cpus;
+		if (demand->owns && demand->shares)
+			demand->previous = cpuset_is_empty(&demand->before->own)
+						   ? NULL
+						   : &demand->before->own;
 	}
 }
 
@@ -258,11 +309,12 @@ static int demands_make(struct work *work, const uint32_t *domain_of_pool, struc
 	work->demands = arena_alloc(work->scratch, (n + 1) * sizeof(*work->demands));
 	work->order = arena_alloc(work->scratch, (n + 1) * sizeof(*work->order));
 	work->sorted = arena_alloc(work->scratch, (n + 1) * sizeof(*work->sorted));
+	work->sort_items = arena_alloc(work->scratch, (n + 1) * sizeof(*work->sort_items));
 	work->sort_scratch = arena_alloc(work->scratch, (n + 1) * sizeof(*work->sort_scratch));
 	work->first_order = arena_alloc(work->scratch,
 					(work->grid.n_domain + 2) * sizeof(*work->first_order));
-	if (!quotas || !work->demands || !work->order || !work->sorted || !work->sort_scratch ||
-	    !work->first_order)
+	if (!quotas || !work->demands || !work->order || !work->sorted || !work->sort_items ||
+	    !work->sort_scratch || !work->first_order)
 		return -ENOMEM;
 	r = quotas_fill(snapshot, quotas, fault);
 	for (size_t i = 0; i < n && r == 0; i++) {

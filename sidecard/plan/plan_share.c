@@ -182,9 +182,22 @@ static void levels_divide(struct plan_share *share, uint32_t first, uint32_t end
 struct answer {
 	uint32_t quota_mcpu, share_mcpu;
 	struct parallelism parallelism;
+	uint32_t n_most;
 	enum limited_by limited_by;
 	char *path;
 };
+
+/* The regulator's number in place of the planned one. */
+static struct answer answer_regulate(struct answer answer, const struct user *user)
+{
+	answer.n_most = user->n_most;
+	if (user->n_advised == answer.parallelism.advised)
+		return answer;
+	answer.parallelism.advised = user->n_advised;
+	answer.limited_by = LIMITED_BY_REGULATOR;
+	answer.path = NULL;
+	return answer;
+}
 
 static struct answer user_answer(const struct plan_share *share, const struct user *user)
 {
@@ -198,19 +211,21 @@ static struct answer user_answer(const struct plan_share *share, const struct us
 		.path = base->path,
 	};
 
-	if (sharer == SHARE_NONE)
-		return answer;
+	if (sharer == SHARE_NONE) {
+		answer.parallelism.ceil = (user->shares[SHARE_MOST] + 999) / 1000;
+		return answer_regulate(answer, user);
+	}
 	answer.quota_mcpu = share->levels[user->level].tightest_mcpu;
 	answer.share_mcpu = least_of(user->share_mcpu, answer.quota_mcpu);
 	answer.parallelism.ceil = least_of((user->share_mcpu + 999) / 1000, user->n_cap);
 	answer.parallelism.advised = n_floor + user->next;
 	/* Where the quota pays for all it could use, that is what limits it; an equal quota is not
 	 * named. */
-	if (user->share_mcpu < user->n_cap * 1000) {
+	if (user->share_mcpu < user->shares[SHARE_MOST]) {
 		answer.limited_by = LIMITED_BY_QUOTA;
 		answer.path = (char *)share->levels[share->levels[sharer].cause].path;
 	}
-	return answer;
+	return answer_regulate(answer, user);
 }
 
 static bool same_path(const char *a, const char *b)
@@ -231,6 +246,7 @@ static bool answer_give(struct plan_workload *workload, const struct answer *ans
 	workload->quota_mcpu = answer->quota_mcpu;
 	workload->share_mcpu = answer->share_mcpu;
 	workload->parallelism = answer->parallelism;
+	workload->n_most = answer->n_most;
 	workload->limited_by = answer->limited_by;
 	workload->limited_by_path = answer->path;
 	return !same;
@@ -254,6 +270,25 @@ static int users_answer(const struct plan_share *share, struct plan *plan, uint3
 	return n_changed;
 }
 
+/* A level with one workload and nothing below it: a pod's own cgroup, thousands of times. Comes to
+ * what the steps of range_share() do. */
+static void single_share(struct plan_share *share, const struct snapshot *snapshot, uint32_t p)
+{
+	struct level *level = &share->levels[p];
+	struct user *user = &share->users[level->first_user];
+	uint32_t quota = snapshot->limits[level->limit].quota_mcpu;
+
+	level->tightest_mcpu = quota;
+	level->quota_mcpu = quota_snap(quota);
+	level->sharer = level->cause = p;
+	level->weight = user->n_cap;
+	for (unsigned i = 0; i < N_SHARES; i++)
+		level->shares[i] = least_of(user->shares[i], level->quota_mcpu);
+	level->given_mcpu = level->shares[SHARE_MOST];
+	user->share_mcpu = level->given_mcpu > 0 ? level->given_mcpu : 1;
+	share_single_thread(share, snapshot, level->first_user, quota);
+}
+
 /* Everything at and below one level. */
 static int range_share(struct plan *plan, const struct snapshot *snapshot, uint32_t first,
 		       bool *ret_changed)
@@ -261,6 +296,13 @@ static int range_share(struct plan *plan, const struct snapshot *snapshot, uint3
 	struct plan_share *share = plan->share;
 	uint32_t end = share->levels[first].end;
 
+	if (end == first + 1 &&
+	    share->levels[end].first_user == share->levels[first].first_user + 1 &&
+	    snapshot->limits[share->levels[first].limit].quota_mcpu != QUOTA_UNLIMITED_MCPU) {
+		single_share(share, snapshot, first);
+		return users_answer(share, plan, share->levels[first].first_user,
+				    share->levels[end].first_user, ret_changed);
+	}
 	levels_refresh(share, snapshot, first, end);
 	levels_sum(share, first, end);
 	levels_divide(share, first, end);
@@ -276,6 +318,7 @@ static int all_share(struct plan *plan, const struct snapshot *snapshot, bool *r
 
 	for (uint32_t p = 0; p < share->n_levels; p = share->levels[p].end)
 		n_changed += range_share(plan, snapshot, p, ret_changed);
+	share_unlimited(share, snapshot);
 	return n_changed + users_answer(share, plan, share->levels[share->n_levels].first_user,
 					share->n_users, ret_changed);
 }

@@ -142,6 +142,47 @@ static void users_round(struct plan_share *share, uint32_t first, uint32_t end)
 		}
 }
 
+/* Threads above its PUs that every quota above it pays for in full. */
+static uint32_t spare_beyond(const struct plan_share *share, const struct snapshot *snapshot,
+			     const struct user *user, uint32_t first)
+{
+	int64_t n_beyond = UINT32_MAX;
+
+	for (uint32_t p = sharer_from(share, user->level, first); p != SHARE_NONE;
+	     p = sharer_from(share, share->levels[p].above, first)) {
+		uint32_t quota = snapshot->limits[share->levels[p].limit].quota_mcpu;
+		int64_t n = share->levels[p].n_spare -
+			    ((int64_t)quota_ceil_pu(quota) - quota_floor_pu(quota));
+
+		n_beyond = n < n_beyond ? n : n_beyond;
+	}
+	return n_beyond > 0 ? (uint32_t)n_beyond : 0;
+}
+
+/* What regulators ask for. Fewer threads than planned leave the quota as it is divided, so that one
+ * regulator's step is nobody else's change of limits; more (Overcommit=) come out of what the
+ * quotas have left when everybody has his. */
+static void users_regulate(struct plan_share *share, const struct snapshot *snapshot,
+			   uint32_t first, uint32_t first_user, uint32_t end_user)
+{
+	for (uint32_t u = first_user; u < end_user; u++) {
+		struct user *user = &share->users[u];
+		const struct snapshot_workload *workload = &snapshot->workloads[user->workload];
+		uint32_t n_planned = user->n_floor + user->next, n_asked = workload->regulated;
+		uint64_t n_told = (uint64_t)user->n_cap * workload->conf->overcommit_permille /
+				  1000;
+		uint32_t n_beyond = 0;
+
+		if (n_planned == user->n_cap && n_told > user->n_cap)
+			n_beyond = least_of((uint32_t)(n_told - user->n_cap),
+					    spare_beyond(share, snapshot, user, first));
+		user->n_most = n_planned + n_beyond;
+		user->n_advised = n_asked > 0 ? least_of(n_asked, user->n_most) : n_planned;
+		if (user->n_advised > n_planned && sharer_of(share, user->level) != SHARE_NONE)
+			spare_add(share, user, first, -(int64_t)(user->n_advised - n_planned));
+	}
+}
+
 void share_threads(struct plan_share *share, const struct snapshot *snapshot, uint32_t first,
 		   uint32_t end)
 {
@@ -149,4 +190,25 @@ void share_threads(struct plan_share *share, const struct snapshot *snapshot, ui
 		floors_lower(share, first, end);
 	spare_to_ceiling(share, snapshot, first, end);
 	users_round(share, first, end);
+	users_regulate(share, snapshot, first, share->levels[first].first_user,
+		       share->levels[end].first_user);
+}
+
+void share_single_thread(struct plan_share *share, const struct snapshot *snapshot, uint32_t u,
+			 uint32_t quota_mcpu)
+{
+	struct user *user = &share->users[u];
+
+	user->n_floor = user->share_mcpu < 2000 ? 1
+						: least_of(user->share_mcpu / 1000, user->n_cap);
+	user->next = wants_up(share, user) && quota_ceil_pu(quota_mcpu) > user->n_floor;
+	share->levels[user->level].n_spare = (int64_t)quota_ceil_pu(quota_mcpu) - user->n_floor -
+					     user->next;
+	users_regulate(share, snapshot, user->level, u, u + 1);
+}
+
+void share_unlimited(struct plan_share *share, const struct snapshot *snapshot)
+{
+	users_regulate(share, snapshot, 0, share->levels[share->n_levels].first_user,
+		       share->n_users);
 }

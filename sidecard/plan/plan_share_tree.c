@@ -161,7 +161,11 @@ static struct user user_make(const struct plan *plan, const struct snapshot *sna
 	user.shares[SHARE_ONE_EACH] = 1000;
 	user.shares[SHARE_MINIMUM] = n_first * 1000;
 	user.shares[SHARE_MOST] = user.n_cap * 1000;
-	user.n_floor = user.n_cap;
+	/* Max=3.5 of PUs that are shared is three and a half at once. */
+	if (!conf->exclusive && conf->max_mcpu < user.shares[SHARE_MOST])
+		user.shares[SHARE_MOST] = conf->max_mcpu > 1000 ? conf->max_mcpu : 1000;
+	user.shares[SHARE_MINIMUM] = least_of(user.shares[SHARE_MINIMUM], user.shares[SHARE_MOST]);
+	user.n_floor = user.shares[SHARE_MOST] / 1000;
 	return user;
 }
 

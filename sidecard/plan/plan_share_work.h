@@ -34,7 +34,8 @@ struct user {
 	uint32_t n_cap; /* PUs it can use at once */
 	uint32_t shares[N_SHARES];
 	uint32_t share_mcpu, n_floor;
-	uint32_t next;	 /* list of those that would round up */
+	uint32_t n_advised, n_most; /* threads; what a regulator may ask for */
+	uint32_t next;		    /* list of those that would round up */
 	uint8_t up_from; /* tenths of a PU: fractions from here on round up; above 9: never */
 };
 
@@ -82,3 +83,8 @@ int share_new(const struct plan *plan, const struct snapshot *snapshot,
  * @end). */
 void share_threads(struct plan_share *share, const struct snapshot *snapshot, uint32_t first,
 		   uint32_t end);
+/* The same for a user who is alone below its only quota. */
+void share_single_thread(struct plan_share *share, const struct snapshot *snapshot, uint32_t user,
+			 uint32_t quota_mcpu);
+/* The same for those below no limit. */
+void share_unlimited(struct plan_share *share, const struct snapshot *snapshot);

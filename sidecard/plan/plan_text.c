@@ -66,6 +66,8 @@ json_t *plan_workload_json(const struct plan_workload *workload)
 	    &n_failed);
 	put(object, "parallelism", parallelism_json(&workload->parallelism), &n_failed);
 	put_text(object, "limited_by", limited_by, &n_failed);
+	if (workload->conf->n_exclusive > 0)
+		put_cpus(object, "own", &workload->own, &n_failed);
 	return n_failed ? NULL : TAKE_PTR(object);
 }
 
@@ -127,6 +129,8 @@ json_t *plan_json(const struct plan *plan, const struct topology *topology)
 	put(object, "generation", json_integer((json_int_t)plan->generation), &n_failed);
 	put(object, "optimal", json_boolean(plan->optimal), &n_failed);
 	put(object, "bound", isnan(plan->bound) ? json_null() : json_real(plan->bound), &n_failed);
+	if (plan->bound_item > 0)
+		put(object, "bound_item", json_integer(plan->bound_item), &n_failed);
 	put(object, "duration_us", json_real(tenths), &n_failed);
 	put(object, "machine", machine_json(topology), &n_failed);
 	put(object, "housekeeping", housekeeping_json(plan), &n_failed);
@@ -160,6 +164,7 @@ static int parse_workload(const json_t *json, size_t n, const struct snapshot *s
 {
 	const char *name = json_string_value(json_object_get(json, "name"));
 	const char *cpus = json_string_value(json_object_get(json, "cpus"));
+	const char *own = json_string_value(json_object_get(json, "own"));
 	struct plan_workload *workload;
 	size_t i;
 	int r;
@@ -180,6 +185,14 @@ static int parse_workload(const json_t *json, size_t n, const struct snapshot *s
 			fault, r,
 			"held plan: workload '%s' has cpus '%s', expected a list such as '0-3,8'",
 			name, cpus);
+	if (own) {
+		r = cpuset_parse(own, &workload->own);
+		if (r < 0)
+			return fault_set(fault, r,
+					 "held plan: workload '%s' has own '%s', expected a list "
+					 "such as '0-3,8'",
+					 name, own);
+	}
 	workload->conf = snapshot->workloads[i].conf;
 	workload->placed = json_is_true(json_object_get(json, "placed")) &&
 			   !cpuset_is_empty(&workload->cpus);

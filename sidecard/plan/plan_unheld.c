@@ -40,7 +40,9 @@ struct unheld {
 	struct work *work;
 	uint32_t domain, first_node, n_node;
 	struct open_node *nodes; /* n_node */
-	uint32_t *n_fits;	 /* of the workload at hand: n_node */
+	const uint32_t *n_fits;	 /* of the workload at hand: n_node; own_fits or open_fits[] */
+	uint32_t *own_fits, *open_fits[N_LEVELS];
+	uint32_t n_open_sum[N_LEVELS], n_open_most[N_LEVELS];
 	uint32_t *chosen, *scratch;
 	const struct shape *all[N_LEVELS];
 	const struct shape *recent[N_RECENT];
@@ -102,14 +104,21 @@ static int node_open(struct unheld *unheld, uint32_t node)
 			cpuset_add(&open->cpus[level], work->grid.pus[i].pu_os); /* has room */
 	}
 	unheld->n_open += open->n[LEVEL_OPEN];
-	for (unsigned level = 1; level < N_LEVELS; level++)
-		open->n[level] += open->n[level - 1];
+	for (unsigned level = 0; level < N_LEVELS; level++) {
+		if (level > 0)
+			open->n[level] += open->n[level - 1];
+		unheld->open_fits[level][node - unheld->first_node] = open->n[level];
+		unheld->n_open_sum[level] += open->n[level];
+		if (open->n[level] > unheld->n_open_most[level])
+			unheld->n_open_most[level] = open->n[level];
+	}
 	return 0;
 }
 
 /* ---- sets ---- */
 
-static struct shape *shape_make(struct unheld *unheld, const struct cpuset *cpus)
+/* @cpus, all of them on the nodes chosen[] (@n_chosen). */
+static struct shape *shape_make(struct unheld *unheld, uint32_t n_chosen, const struct cpuset *cpus)
 {
 	struct work *work = unheld->work;
 	const struct topology *topology = work->snapshot->topology;
@@ -118,10 +127,11 @@ static struct shape *shape_make(struct unheld *unheld, const struct cpuset *cpus
 	uint32_t last = GRID_NONE;
 	int r = shape ? 0 : -ENOMEM;
 
-	for (uint32_t i = 0; i < unheld->n_node && r == 0; i++) {
-		uint32_t first, end, n_before = shape->n_pu;
+	for (uint32_t i = 0; i < n_chosen && r == 0; i++) {
+		uint32_t node = unheld->first_node + unheld->chosen[i], first, end;
+		uint32_t n_before = shape ? shape->n_pu : 0;
 
-		node_pus(&work->grid, unheld->first_node + i, &first, &end);
+		node_pus(&work->grid, node, &first, &end);
 		for (uint32_t k = first; k < end; k++) {
 			if (!cpuset_has(cpus, work->grid.pus[k].pu_os))
 				continue;
@@ -130,10 +140,8 @@ static struct shape *shape_make(struct unheld *unheld, const struct cpuset *cpus
 			last = work->grid.pus[k].core;
 		}
 		if (shape->n_pu > n_before)
-			r = nodeset_add(
-				&nodes,
-				topology->nodes[work->grid.nodes[unheld->first_node + i].topo_idx]
-					.node_os);
+			r = nodeset_add(&nodes,
+					topology->nodes[work->grid.nodes[node].topo_idx].node_os);
 	}
 	if (r == 0)
 		r = arena_copy_cpuset(work->plan->arena, cpus, &shape->cpus);
@@ -160,7 +168,7 @@ static const struct shape *shape_of(struct unheld *unheld, const struct demand *
 	for (uint32_t i = 0; i < N_RECENT; i++)
 		if (unheld->recent[i] && cpuset_equal(&unheld->recent[i]->cpus, &cpus))
 			return unheld->recent[i];
-	shape = shape_make(unheld, &cpus);
+	shape = shape_make(unheld, n_chosen, &cpus);
 	unheld->recent[unheld->n_recent++ % N_RECENT] = shape;
 	return shape;
 }
@@ -178,7 +186,20 @@ static int shape_use(struct unheld *unheld, struct demand *demand, const struct 
 	return 0;
 }
 
-/* Those of chosen[] (n_chosen): one node, all nodes and anything else. */
+/* All nodes that have something open. */
+static int use_all(struct unheld *unheld, struct demand *demand, unsigned level)
+{
+	uint32_t n_chosen = 0;
+
+	for (uint32_t i = 0; i < unheld->n_node && !unheld->all[level]; i++)
+		if (unheld->nodes[i].n[level] > 0)
+			unheld->chosen[n_chosen++] = i;
+	if (!unheld->all[level])
+		unheld->all[level] = shape_of(unheld, demand, n_chosen, level);
+	return shape_use(unheld, demand, unheld->all[level]);
+}
+
+/* Those of chosen[] (n_chosen): one node, and anything else. */
 static int use_chosen(struct unheld *unheld, struct demand *demand, uint32_t n_chosen,
 		      unsigned level)
 {
@@ -187,8 +208,6 @@ static int use_chosen(struct unheld *unheld, struct demand *demand, uint32_t n_c
 
 	if (!demand->ceiling && n_chosen == 1)
 		kept = &unheld->nodes[unheld->chosen[0]].shapes[level];
-	else if (!demand->ceiling && n_chosen == unheld->n_node)
-		kept = &unheld->all[level];
 	shape = kept && *kept ? *kept : shape_of(unheld, demand, n_chosen, level);
 	if (kept)
 		*kept = shape;
@@ -202,7 +221,13 @@ static int use_chosen(struct unheld *unheld, struct demand *demand, uint32_t n_c
 static uint32_t fits_fill(struct unheld *unheld, const struct demand *demand, unsigned level)
 {
 	uint32_t n_sum = 0, n_most = 0;
+	bool single = demand->conf->numa_policy == NUMA_SINGLE;
 
+	if (!demand->is_bounded) {
+		unheld->n_fits = unheld->open_fits[level];
+		return single ? unheld->n_open_most[level] : unheld->n_open_sum[level];
+	}
+	unheld->n_fits = unheld->own_fits;
 	for (uint32_t i = 0; i < unheld->n_node; i++) {
 		const struct open_node *node = &unheld->nodes[i];
 		uint32_t n = 0;
@@ -214,16 +239,18 @@ static uint32_t fits_fill(struct unheld *unheld, const struct demand *demand, un
 			for (unsigned l = 0; demand->ceiling && l <= level; l++)
 				n += cpuset_n_common(&node->cpus[l], demand->ceiling);
 		}
-		unheld->n_fits[i] = n;
+		unheld->own_fits[i] = n;
 		n_sum += n;
 		n_most = n > n_most ? n : n_most;
 	}
-	return demand->conf->numa_policy == NUMA_SINGLE ? n_most : n_sum;
+	return single ? n_most : n_sum;
 }
 
 /* PUs it can use at once: what it adds to a node's load. */
 static uint32_t load_of(const struct demand *demand)
 {
+	if (demand->owns)
+		return demand->rest_max != WORKLOAD_MAX_UNSET ? demand->rest_max : demand->rest_min;
 	return demand->conf->max_pu != WORKLOAD_MAX_UNSET ? demand->conf->max_pu
 							  : demand->conf->min_pu;
 }
@@ -234,10 +261,17 @@ static bool lacks_memory(const struct unheld *unheld, const struct demand *deman
 	       unheld->work->grid.nodes[unheld->first_node + node].memory_left;
 }
 
+static bool is_far(const struct unheld *unheld, const struct demand *demand, uint32_t node)
+{
+	return demand_is_far(unheld->work, demand, unheld->first_node + node);
+}
+
 /* The node with the least to do that has @n PUs for it; GRID_NONE. */
 static uint32_t least_loaded(const struct unheld *unheld, const struct demand *demand, uint32_t n)
 {
 	uint32_t best = GRID_NONE;
+
+	bool sized = demand->conf->memory_size_bytes > 0, near = demand->near != NULL;
 
 	for (uint32_t i = 0; i < unheld->n_node; i++) {
 		uint64_t ours, theirs;
@@ -248,8 +282,13 @@ static uint32_t least_loaded(const struct unheld *unheld, const struct demand *d
 			best = i;
 			continue;
 		}
-		if (lacks_memory(unheld, demand, i) != lacks_memory(unheld, demand, best)) {
+		if (sized &&
+		    lacks_memory(unheld, demand, i) != lacks_memory(unheld, demand, best)) {
 			best = lacks_memory(unheld, demand, i) ? best : i;
+			continue;
+		}
+		if (near && is_far(unheld, demand, i) != is_far(unheld, demand, best)) {
+			best = is_far(unheld, demand, i) ? best : i;
 			continue;
 		}
 		ours = (unheld->nodes[i].n_load + n) * unheld->n_fits[best];
@@ -324,7 +363,8 @@ static int place_one(struct unheld *unheld, struct demand *demand, unsigned leve
 /* Places it. @before: only where it was before; then 0 without a place means "later". */
 static int place(struct unheld *unheld, struct demand *demand, bool before)
 {
-	uint32_t n = load_of(demand), n_min = demand->conf->min_pu, n_room = 0, node;
+	uint32_t n = load_of(demand), n_room = 0, node;
+	uint32_t n_min = demand->owns ? demand->rest_min : demand->conf->min_pu;
 	unsigned level = LEVEL_OPEN;
 
 	while (level < N_LEVELS && (n_room = fits_fill(unheld, demand, level)) < n_min)
@@ -342,6 +382,8 @@ static int place(struct unheld *unheld, struct demand *demand, bool before)
 			      demand_where_text(unheld->work, demand), smaller ? smaller : "");
 		return 0;
 	}
+	if (wants_all(demand) && !demand->is_bounded)
+		return use_all(unheld, demand, level);
 	if (wants_all(demand))
 		return use_chosen(unheld, demand, choose_several(unheld, UINT32_MAX), level);
 	if (demand->conf->numa_policy == NUMA_SINGLE && n > n_room)
@@ -360,9 +402,8 @@ static int place(struct unheld *unheld, struct demand *demand, bool before)
 
 static bool shares_control(const struct demand *demand)
 {
-	return demand->is_admitted && !demand->conf->exclusive &&
-	       demand->conf->role == ROLE_CONTROL_PLANE && !demand_is_bounded(demand) &&
-	       demand->conf->numa_policy != NUMA_SPREAD;
+	return demand->is_admitted && !demand->owns && demand->conf->role == ROLE_CONTROL_PLANE &&
+	       !demand_is_bounded(demand) && demand->conf->numa_policy != NUMA_SPREAD;
 }
 
 static bool is_open(const struct unheld *unheld, uint32_t pu)
@@ -423,6 +464,13 @@ struct control {
 	const struct cpuset *previous;
 };
 
+static uint32_t choose_all(struct unheld *unheld)
+{
+	for (uint32_t i = 0; i < unheld->n_node; i++)
+		unheld->chosen[i] = i;
+	return unheld->n_node;
+}
+
 static struct control control_count(const struct unheld *unheld)
 {
 	const struct work *work = unheld->work;
@@ -463,7 +511,7 @@ static int control_make(struct unheld *unheld)
 		return 0;
 	if (control_before(unheld, control.previous, control.n,
 			   control.n + (control.whole ? domain->core_most - 1 : 0))) {
-		unheld->control = shape_make(unheld, control.previous);
+		unheld->control = shape_make(unheld, choose_all(unheld), control.previous);
 		return unheld->control ? 0 : -ENOMEM;
 	}
 	for (uint32_t i = 0; i < unheld->n_node; i++)
@@ -477,7 +525,7 @@ static int control_make(struct unheld *unheld)
 		if (cpuset_count(&cpus) >= control.n)
 			break;
 	}
-	unheld->control = shape_make(unheld, &cpus);
+	unheld->control = shape_make(unheld, choose_all(unheld), &cpus);
 	return unheld->control ? 0 : -ENOMEM;
 }
 
@@ -496,10 +544,43 @@ static int unheld_alloc(struct unheld *unheld)
 	size_t n = unheld->n_node + 1u;
 
 	unheld->nodes = arena_alloc(work->scratch, n * sizeof(*unheld->nodes));
-	unheld->n_fits = arena_alloc(work->scratch, n * sizeof(*unheld->n_fits));
+	unheld->own_fits = arena_alloc(work->scratch, n * sizeof(*unheld->own_fits));
+	for (unsigned level = 0; level < N_LEVELS; level++) {
+		unheld->open_fits[level] = arena_alloc(work->scratch,
+						       n * sizeof(*unheld->own_fits));
+		if (!unheld->open_fits[level])
+			return -ENOMEM;
+	}
 	unheld->chosen = arena_alloc(work->scratch, n * sizeof(*unheld->chosen));
 	unheld->scratch = arena_alloc(work->scratch, n * sizeof(*unheld->scratch));
-	return unheld->nodes && unheld->n_fits && unheld->chosen && unheld->scratch ? 0 : -ENOMEM;
+	return unheld->nodes && unheld->own_fits && unheld->chosen && unheld->scratch ? 0 : -ENOMEM;
+}
+
+/* What one with Exclusive=2 shares: on the node of its own PUs where that has enough. */
+static int place_rest(struct unheld *unheld, struct demand *demand)
+{
+	const struct grid *grid = &unheld->work->grid;
+	const struct grid_domain *domain = &grid->domains[demand->domain];
+	struct plan_workload *workload = &unheld->work->plan->workloads[demand->workload];
+	uint32_t n_own = demand->n_got, node = GRID_NONE;
+	int r = 0;
+
+	for (uint32_t pu = domain->first_pu; pu < domain->first_pu + domain->n_pu; pu++)
+		if (grid->pus[pu].owner == demand->workload) {
+			node = grid->l3s[grid->cores[grid->pus[pu].core].l3].node;
+			break;
+		}
+	fits_fill(unheld, demand, LEVEL_OPEN);
+	if (node != GRID_NONE && unheld->n_fits[node - unheld->first_node] >= demand->rest_min)
+		r = place_one(unheld, demand, LEVEL_OPEN, node - unheld->first_node);
+	else if (demand->conf->numa_policy != NUMA_SINGLE)
+		r = place(unheld, demand, false);
+	demand->n_got = n_own;
+	demand->rest = workload->cpus;
+	*workload = (struct plan_workload){ .conf = workload->conf,
+					    .limit = workload->limit,
+					    .quota_mcpu = workload->quota_mcpu };
+	return r;
 }
 
 /* Two passes: who stays where it was, then the others, so that a new one does not take the place of
@@ -514,8 +595,14 @@ static int place_all(struct unheld *unheld)
 		     i < work->first_order[unheld->domain + 1] && r == 0; i++) {
 			struct demand *demand = &work->demands[work->order[i]];
 
-			if (demand->conf->exclusive || !demand->is_admitted || demand->n_got > 0)
+			if (!demand->shares || !demand->is_admitted ||
+			    (!demand->owns && demand->n_got > 0))
 				continue;
+			if (demand->owns) {
+				if (pass == 1 && demand->n_got > 0)
+					r = place_rest(unheld, demand);
+				continue;
+			}
 			if (uses_control(unheld, demand))
 				r = shape_use(unheld, demand, unheld->control);
 			else if (pass == 1 || (demand->previous && !wants_all(demand)))
@@ -536,9 +623,11 @@ int unheld_domain(struct work *work, uint32_t domain)
 	for (uint32_t i = work->first_order[domain]; i < work->first_order[domain + 1]; i++) {
 		struct demand *demand = &work->demands[work->order[i]];
 
-		if (demand->conf->exclusive || !demand->is_admitted)
+		if (!demand->shares || !demand->is_admitted)
 			continue;
 		any = true;
+		if (demand->owns)
+			continue;
 		demand->n_got = 0;
 		if (!wants_all(demand) && !shares_control(demand))
 			unheld.n_load += load_of(demand);

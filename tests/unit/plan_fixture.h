@@ -216,7 +216,11 @@ static inline void fixture_key(struct fixture *fixture, size_t n, const char *ke
 	struct workload *conf = fixture->confs[n];
 	uint32_t number = (uint32_t)strtoul(value, NULL, 10);
 
-	if (strcmp(key, "min") == 0) {
+	if (strcmp(key, "kind") == 0) {
+		conf->core_type = *value == 'p' ? CORE_PERFORMANCE : CORE_EFFICIENT;
+	} else if (strcmp(key, "balance") == 0) {
+		conf->balance = *value == 's' ? BALANCE_SPREAD : BALANCE_PACK;
+	} else if (strcmp(key, "min") == 0) {
 		conf->min_pu = number;
 	} else if (strcmp(key, "max") == 0) {
 		conf->max_pu = number;
@@ -224,6 +228,13 @@ static inline void fixture_key(struct fixture *fixture, size_t n, const char *ke
 		conf->weight = number;
 	} else if (strcmp(key, "prio") == 0) {
 		conf->priority = number;
+	} else if (strcmp(key, "own") == 0) {
+		conf->n_exclusive = number;
+	} else if (strcmp(key, "mcpu") == 0) {
+		conf->max_mcpu = number;
+		conf->max_pu = (number + 999) / 1000;
+	} else if (strcmp(key, "near") == 0) {
+		assert_int_equal(strings_add(&conf->near_devices, value), 0);
 	} else if (strcmp(key, "limit") == 0) {
 		fixture->workloads[n].limit = number;
 	} else if (strcmp(key, "size") == 0) {
@@ -242,8 +253,9 @@ static inline void fixture_key(struct fixture *fixture, size_t n, const char *ke
 	}
 }
 
-/* "NAME WORD... KEY=VALUE...": words as above; min, max, weight, prio, limit, size, nodes, cpuset,
- * pool. In the order of names. */
+/* "NAME WORD... KEY=VALUE...": words as above; min, max, mcpu (of Max=), own (how many are its
+ * own), weight, prio, limit, size, nodes, cpuset, pool, near (a device), kind (performance,
+ * efficient), balance (spread, pack). In the order of names. */
 static inline void fixture_add(struct fixture *fixture, const char *spec)
 {
 	size_t n = fixture->snapshot.n_workloads;
