@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
@@ -245,18 +246,21 @@ static const char *check_head(const struct apply_request *request)
 
 	if (request->magic != APPLY_MAGIC || request->version != APPLY_VERSION)
 		return "not of this build";
-	if (request->verb != APPLY_SET && !restores)
+	if (request->verb < APPLY_SET || request->verb > APPLY_IDENTIFY)
 		return "unknown verb";
-	if (request->phase != STEP_NARROW && (restores || request->phase != STEP_WIDEN))
+	if (request->verb == APPLY_IDENTIFY && request->kind != PLACE_PROCESS)
+		return "an executable where the place is no process";
+	if (request->phase != STEP_NARROW &&
+	    (request->verb != APPLY_SET || request->phase != STEP_WIDEN))
 		return "unknown phase";
-	if (request->flags & ~APPLY_FLAG_MIGRATE)
+	if (request->flags & ~APPLY_FLAG_MIGRATE || request->unused != 0)
 		return "unknown flag";
 	if (!message_text_is_sane(request->unit, sizeof(request->unit)) ||
 	    !message_text_is_sane(request->cgroup, sizeof(request->cgroup)) ||
 	    !message_text_is_sane(request->original, sizeof(request->original)))
 		return "text field not terminated and zero after that";
-	if (!restores && request->original[0])
-		return "an original where nothing is restored";
+	if (!restores && (request->original[0] || request->budget_ms != 0))
+		return "an original or a budget where nothing is restored";
 	return NULL;
 }
 
@@ -299,6 +303,10 @@ static const char *check_sets(const struct applier *applier, const struct apply_
 	    message_get_nodes(request->mems, &job->mems) < 0)
 		return "no memory for sets";
 	*ret_error = -EINVAL;
+	if (request->verb == APPLY_LOOK || request->verb == APPLY_IDENTIFY)
+		return cpuset_is_empty(&job->cpus) && nodeset_is_empty(&job->mems)
+			       ? NULL
+			       : "sets where nothing is set";
 	if (cpuset_is_empty(&job->cpus) || !cpuset_is_subset(&job->cpus, &applier->possible))
 		return "PUs none or not possible on this machine";
 	if (!nodeset_is_subset(&job->mems, &applier->possible_nodes))
@@ -337,6 +345,7 @@ int applier_check(const struct applier *applier, const void *bytes, size_t n_byt
 	if (wrong)
 		return fault_set(fault, error, "request refused: %s", wrong);
 	job.may_migrate = request->flags & APPLY_FLAG_MIGRATE;
+	job.budget_us = request->budget_ms ? request->budget_ms * UINT64_C(1000) : UINT64_MAX;
 	*ret_job = job;
 	job = (struct job){ 0 };
 	return 0;
@@ -355,7 +364,7 @@ void job_done(struct job *job)
 void result_done(struct result *result)
 {
 	cpuset_done(&result->effective);
-	original_done(&result->original);
+	free(result->found);
 	*result = (struct result){ 0 };
 }
 
@@ -387,16 +396,18 @@ static void put_cut(const char *text, char *field, size_t size)
 
 static void fill_answer(const struct result *result, struct apply_answer *answer)
 {
-	cleanup(freep) char *original = NULL;
-
 	answer->is_written = result->is_written;
 	answer->n_writes = result->n_writes;
 	message_put_cpus(&result->effective, answer->effective);
-	if (!result->is_written || !result->has_original)
-		return;
-	original = original_format(&result->original);
-	answer->has_original = original && message_put_text(original, answer->original,
-							    sizeof(answer->original));
+	answer->has_found = result->found &&
+			    message_put_text(result->found, answer->found, sizeof(answer->found));
+}
+
+int applier_found(struct original *original, struct result *result, struct fault *fault)
+{
+	result->found = original_format(original);
+	original_done(original);
+	return result->found ? 0 : fault_set(fault, -ENOMEM, "no memory for what was found");
 }
 
 void applier_handle(struct applier *applier, const void *bytes, size_t n_bytes,

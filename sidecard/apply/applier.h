@@ -47,14 +47,14 @@ struct job {
 	struct nodeset mems;
 	struct original original; /* RESTORE; only possible PUs and nodes */
 	bool may_migrate;
+	uint64_t budget_us; /* UINT64_MAX: as long as it takes */
 };
 
 struct result {
 	bool is_written;
 	uint32_t n_writes;
 	struct cpuset effective;
-	struct original original;
-	bool has_original;
+	char *found;	     /* LOOK: original_format(); IDENTIFY: a path; NULL: nothing */
 	struct fault remark; /* text "": none */
 };
 
@@ -82,6 +82,8 @@ ssize_t applier_read_text(const struct applier *applier, int dirfd, const char *
 			  size_t buffer_size);
 /* Directory of a cgroup ("/a/b") on the right file system; -ENOENT and -ENODEV: gone. */
 int applier_open_cgroup(const struct applier *applier, const char *cgroup, int *ret_fd);
+/* LOOK: what the place has is @original (taken over). 0 or -ENOMEM with @fault. */
+int applier_found(struct original *original, struct result *result, struct fault *fault);
 /* Did we get it? 0 (@effective lies within @wanted, a remark where it is less), or -EXDEV with
  * @fault. @what: "cgroup '/a'". */
 int applier_judge(const char *what, const struct cpuset *wanted, const struct cpuset *effective,

@@ -20,7 +20,7 @@
 struct arguments {
 	int fd;
 	const char *cgroup_root, *bus_address;
-	bool use_bus, may_move_pages;
+	bool use_bus, may_inspect;
 };
 
 static int parse_arguments(int argc, char **argv, struct arguments *arguments)
@@ -30,7 +30,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 		{ "cgroup-root", required_argument, NULL, 'c' },
 		{ "bus", no_argument, NULL, 'b' },
 		{ "bus-address", required_argument, NULL, 'a' },
-		{ "move-pages", no_argument, NULL, 'm' },
+		{ "inspect", no_argument, NULL, 'i' },
 		{ 0 },
 	};
 	int option;
@@ -44,23 +44,23 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
 			arguments->bus_address = optarg;
 		else if (option == 'b')
 			arguments->use_bus = true;
-		else if (option == 'm')
-			arguments->may_move_pages = true;
+		else if (option == 'i')
+			arguments->may_inspect = true;
 		else
 			return -EINVAL;
 	}
 	return arguments->fd < 0 || optind < argc ? -EINVAL : 0;
 }
 
-/* Keeps CAP_SYS_NICE (binding other users' threads), and CAP_SYS_PTRACE only where pages of other
- * users' processes are to be moved. uid 0 needs nothing to write its own files below cgroupfs and
- * /run, or to talk to PID 1. Nothing can come back: no_new_privs, and this process executes
- * nothing. */
-static int drop_privileges(bool may_move_pages, struct fault *fault)
+/* Keeps CAP_SYS_NICE (binding other users' threads), and CAP_SYS_PTRACE only where other users'
+ * processes are to be told by their executable or their pages moved. uid 0 needs nothing to write
+ * its own files below cgroupfs and /run, or to talk to PID 1. Nothing can come back: no_new_privs,
+ * and this process executes nothing. */
+static int drop_privileges(bool may_inspect, struct fault *fault)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct had[2] = { 0 }, kept[2] = { 0 };
-	uint32_t wanted = 1u << CAP_SYS_NICE | (may_move_pages ? 1u << CAP_SYS_PTRACE : 0);
+	uint32_t wanted = 1u << CAP_SYS_NICE | (may_inspect ? 1u << CAP_SYS_PTRACE : 0);
 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_capget, &header, had) < 0)
 		return fault_set(fault, -errno, "cannot look at privileges: %s", strerror(errno));
@@ -140,7 +140,7 @@ static int run(const struct arguments *arguments, struct fault *fault)
 	if (r == 0)
 		r = applier_init(&applier, fault);
 	if (r == 0)
-		r = drop_privileges(arguments->may_move_pages, fault);
+		r = drop_privileges(arguments->may_inspect, fault);
 	if (r == 0)
 		r = serve(&applier, fault);
 	applier_done(&applier);
@@ -160,7 +160,7 @@ int main(int argc, char **argv)
 	if (parse_arguments(argc, argv, &arguments) < 0) {
 		log_line(LOG_ERR,
 			 "started by sidecard, not by hand: --fd N [--cgroup-root DIR] [--bus]"
-			 " [--bus-address ADDRESS] [--move-pages]");
+			 " [--bus-address ADDRESS] [--inspect]");
 		return EXIT_FAILURE;
 	}
 	if (run(&arguments, &fault) < 0) {

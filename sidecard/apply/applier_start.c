@@ -38,8 +38,8 @@ static void build_arguments(const struct applier_options *options, const char **
 		argv[n++] = "--bus-address";
 		argv[n++] = options->bus_address;
 	}
-	if (options->may_move_pages)
-		argv[n++] = "--move-pages";
+	if (options->may_inspect)
+		argv[n++] = "--inspect";
 	argv[n] = NULL;
 }
 

@@ -319,21 +319,36 @@ static int read_effective(const struct cgroup *cgroup, struct cpuset *ret_cpus, 
 	return read_cpus(cgroup, "cpuset.cpus.effective", ret_cpus, fault);
 }
 
-/* What it has now, with the controller switched on where that is missing. */
-static int read_present(const struct cgroup *cgroup, struct original *present,
-			struct result *result, struct fault *fault)
+static int read_present(const struct cgroup *cgroup, struct original *present, struct fault *fault)
 {
-	int r = applier_read_cpus(cgroup->applier, cgroup->fd, "cpuset.cpus", &present->cpus);
+	int r = read_cpus(cgroup, "cpuset.cpus", &present->cpus, fault);
 
-	if (r == -ENOENT && cgroup->path[1]) {
-		r = enable_cpuset(cgroup, result, fault);
-		if (r < 0)
-			return is_gone(r) ? file_fault(cgroup, "cpuset.cpus", r, fault) : r;
-	}
-	r = read_cpus(cgroup, "cpuset.cpus", &present->cpus, fault);
-	if (r < 0)
+	return r < 0 ? r : read_nodes(cgroup, "cpuset.mems", &present->mems, fault);
+}
+
+/* Without the controller nothing is set. */
+static int cgroup_look(const struct cgroup *cgroup, struct result *result, struct fault *fault)
+{
+	struct original present = { 0 };
+	int r = read_present(cgroup, &present, fault);
+
+	if (r < 0 && r != -ENOTSUP) {
+		original_done(&present);
 		return r;
-	return read_nodes(cgroup, "cpuset.mems", &present->mems, fault);
+	}
+	return applier_found(&present, result, fault);
+}
+
+/* The controller is switched on where that is missing. */
+static int prepare(const struct cgroup *cgroup, struct result *result, struct fault *fault)
+{
+	cleanup(cpuset_done) struct cpuset cpus = { 0 };
+	int r = applier_read_cpus(cgroup->applier, cgroup->fd, "cpuset.cpus", &cpus);
+
+	if (r != -ENOENT || !cgroup->path[1])
+		return 0; /* what is wrong is found again */
+	r = enable_cpuset(cgroup, result, fault);
+	return is_gone(r) ? file_fault(cgroup, "cpuset.cpus", r, fault) : r;
 }
 
 /* Memory nodes are written before work arrives; a change under running work moves its pages and can
@@ -400,17 +415,19 @@ static int verify(const struct cgroup *cgroup, const struct cpuset *wanted, stru
 static int cgroup_set(const struct cgroup *cgroup, const struct job *job, struct result *result,
 		      struct fault *fault)
 {
+	cleanup(original_done) struct original present = { 0 };
 	cleanup(freep) char *list = cpuset_format(&job->cpus);
 	int r;
 
 	if (!list)
 		return fault_set(fault, -ENOMEM, "cgroup '%s': no memory for its PUs",
 				 cgroup->path);
-	r = read_present(cgroup, &result->original, result, fault);
+	r = prepare(cgroup, result, fault);
+	if (r == 0)
+		r = read_present(cgroup, &present, fault);
 	if (r < 0)
 		return r;
-	result->has_original = true;
-	if (!cpuset_equal(&job->cpus, &result->original.cpus)) {
+	if (!cpuset_equal(&job->cpus, &present.cpus)) {
 		r = write_list(cgroup, "cpuset.cpus", list, result, fault);
 		if (r < 0) {
 			/* Who runs where is what the front needs to know now. */
@@ -419,8 +436,8 @@ static int cgroup_set(const struct cgroup *cgroup, const struct job *job, struct
 		}
 	}
 	r = verify(cgroup, &job->cpus, result, fault);
-	if (r == 0 && !nodeset_is_empty(&job->mems) &&
-	    !nodeset_equal(&job->mems, &result->original.mems) && may_write_mems(cgroup, job))
+	if (r == 0 && !nodeset_is_empty(&job->mems) && !nodeset_equal(&job->mems, &present.mems) &&
+	    may_write_mems(cgroup, job))
 		r = write_mems(cgroup, &job->mems, result, fault);
 	return r;
 }
@@ -456,10 +473,8 @@ static int cgroup_restore(const struct cgroup *cgroup, const struct job *job, st
 			  struct fault *fault)
 {
 	cleanup(original_done) struct original present = { 0 };
-	int r = read_cpus(cgroup, "cpuset.cpus", &present.cpus, fault);
+	int r = read_present(cgroup, &present, fault);
 
-	if (r == 0)
-		r = read_nodes(cgroup, "cpuset.mems", &present.mems, fault);
 	if (r < 0)
 		return r;
 	if (cpuset_equal(&present.cpus, &job->cpus))
@@ -485,6 +500,8 @@ int cgroup_apply(struct applier *applier, const struct job *job, struct result *
 
 	if (r < 0)
 		return r;
+	if (job->request->verb == APPLY_LOOK)
+		return cgroup_look(&cgroup, result, fault);
 	return job->request->verb == APPLY_SET ? cgroup_set(&cgroup, job, result, fault)
 					       : cgroup_restore(&cgroup, job, result, fault);
 }

@@ -10,7 +10,7 @@
 #include "model/cpuset.h"
 
 #define APPLY_MAGIC   UINT32_C(0x73636470)
-#define APPLY_VERSION UINT32_C(1)
+#define APPLY_VERSION UINT32_C(2)
 
 #define APPLY_CPU_WORDS	 (CPUSET_MAX / 64)
 #define APPLY_NODE_WORDS (NODESET_MAX / 64)
@@ -18,11 +18,14 @@
 #define APPLY_UNIT_SIZE	    256	 /* systemd: UNIT_NAME_MAX is 255 */
 #define APPLY_CGROUP_SIZE   1024 /* a deeper path is refused by the front: -ENAMETOOLONG */
 #define APPLY_ORIGINAL_SIZE 1024
+#define APPLY_FOUND_SIZE    1024 /* an original, or the path of an executable */
 #define APPLY_TEXT_SIZE	    512
 
 enum apply_verb {
-	APPLY_SET = 1, /* give the place these PUs (and memory nodes) */
-	APPLY_RESTORE, /* where the place still has these: give it what is in @original */
+	APPLY_SET = 1,	/* give the place these PUs (and memory nodes) */
+	APPLY_RESTORE,	/* where the place still has these: give it what is in @original */
+	APPLY_LOOK,	/* what does the place have? Touches nothing */
+	APPLY_IDENTIFY, /* which executable does the process run? Touches nothing */
 };
 
 /* Memory nodes may change under running work, and pages may be moved (Migrate=yes). */
@@ -33,8 +36,12 @@ struct apply_request {
 	uint64_t serial; /* comes back in the answer */
 	uint32_t verb;
 	uint32_t kind;	/* enum place_kind */
-	uint32_t phase; /* enum step_phase; STEP_NARROW for APPLY_RESTORE */
+	uint32_t phase; /* enum step_phase of APPLY_SET, else STEP_NARROW */
 	uint32_t flags;
+	/* APPLY_RESTORE on the way out: it is done or given up after about this; 0: the applier's
+	 * own patience. */
+	uint32_t budget_ms;
+	uint32_t unused;
 	int64_t pid;
 	uint64_t start_time;
 	uint64_t cgroup_id;
@@ -51,10 +58,10 @@ struct apply_answer {
 	int32_t error; /* 0 or -errno */
 	uint32_t is_written;
 	uint32_t n_writes;
-	uint32_t has_original;
+	uint32_t has_found;
 	uint64_t effective[APPLY_CPU_WORDS];
-	char original[APPLY_ORIGINAL_SIZE]; /* terminated */
-	char text[APPLY_TEXT_SIZE];	    /* terminated; "": none */
+	char found[APPLY_FOUND_SIZE]; /* what LOOK and IDENTIFY ask for; terminated */
+	char text[APPLY_TEXT_SIZE];   /* terminated; "": none */
 };
 
 /* Sets to and from bitmaps. get: -ENOMEM; @ret_… untouched on failure. */
@@ -68,8 +75,8 @@ bool message_put_text(const char *text, char *field, uint32_t size);
 /* True where the field is terminated and zero after that. */
 bool message_text_is_sane(const char *field, uint32_t size);
 
-/* What a place had before us, as the text of step_outcome.original: "CPUS[+][;MEMS[+]]" in the
- * kernel's list format; an empty list: not set. '+': a runtime drop-in of somebody else's stood
+/* What a place has, as APPLY_LOOK finds and step_outcome.original keeps it: "CPUS[+][;MEMS[+]]" in
+ * the kernel's list format; an empty list: not set. '+': a runtime drop-in of somebody else's stood
  * behind it, so a restore leaves the file there. */
 struct original {
 	struct cpuset cpus;

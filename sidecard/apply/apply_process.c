@@ -268,6 +268,49 @@ static int walk_open(struct walk *walk, struct fault *fault)
 	return 0;
 }
 
+static int process_look(const struct applier *applier, const struct job *job, struct result *result,
+			struct fault *fault)
+{
+	struct original original = { 0 };
+	pid_t pid = (pid_t)job->request->pid;
+	int r = applier->sys->affinity_get(applier->sys, pid, &original.cpus);
+
+	/* A pinned thread whose only PU is offline has an empty set: there is nothing to give back.
+	 */
+	if (r == 0 && !cpuset_is_empty(&original.cpus))
+		return applier_found(&original, result, fault);
+	original_done(&original);
+	return r < 0 ? fault_set(fault, r, "process %d: its PUs cannot be read: %s", (int)pid,
+				 strerror(-r))
+		     : 0;
+}
+
+/* The target of PID/exe: ptrace(2), "PTRACE_MODE_READ_FSCREDS", guards it, so the front cannot. */
+static int process_identify(const struct applier *applier, const struct job *job, int pidfd,
+			    struct result *result, struct fault *fault)
+{
+	const struct sys *sys = applier->sys;
+	char path[32], target[APPLY_FOUND_SIZE + 1];
+	ssize_t n;
+	int r;
+
+	snprintf(path, sizeof(path), "%" PRId64 "/exe", job->request->pid);
+	n = sys->read_link(sys, sys->proc_fd, path, target, sizeof(target));
+	if (n < 0)
+		return fault_set(fault, (int)n, "process %" PRId64 ": its executable: %s",
+				 job->request->pid, strerror((int)-n));
+	if (n >= APPLY_FOUND_SIZE)
+		return fault_set(fault, -ENAMETOOLONG,
+				 "process %" PRId64 ": the path of its executable is too long",
+				 job->request->pid);
+	/* What was read is about this process only if it still is this one. */
+	r = process_check(applier, job->request, pidfd, fault);
+	if (r < 0)
+		return r;
+	result->found = strdup(target);
+	return result->found ? 0 : fault_set(fault, -ENOMEM, "no memory for an executable");
+}
+
 static int process_set(struct applier *applier, const struct job *job, int pidfd,
 		       struct result *result, struct fault *fault)
 {
@@ -281,10 +324,6 @@ static int process_set(struct applier *applier, const struct job *job, int pidfd
 
 	if (r < 0)
 		return r;
-	r = applier->sys->affinity_get(applier->sys, walk.pid, &result->original.cpus);
-	/* A pinned thread whose only PU is offline has an empty set: there is nothing to give back.
-	 */
-	result->has_original = r == 0 && !cpuset_is_empty(&result->original.cpus);
 	r = walk_all(&walk, job->request, fault);
 	result->n_writes = walk.n_writes;
 	result->is_written = walk.n_writes > 0;
@@ -348,7 +387,11 @@ int process_apply(struct applier *applier, const struct job *job, struct result 
 		return fault_set(fault, pidfd, "process %" PRId64 ": cannot hold on to it: %s",
 				 job->request->pid, strerror(-pidfd));
 	r = process_check(applier, job->request, pidfd, fault);
-	if (r == 0 && job->request->verb == APPLY_SET)
+	if (r == 0 && job->request->verb == APPLY_LOOK)
+		r = process_look(applier, job, result, fault);
+	else if (r == 0 && job->request->verb == APPLY_IDENTIFY)
+		r = process_identify(applier, job, pidfd, result, fault);
+	else if (r == 0 && job->request->verb == APPLY_SET)
 		r = process_set(applier, job, pidfd, result, fault);
 	else if (r == 0)
 		r = process_restore(applier, job, pidfd, result, fault);

@@ -82,8 +82,6 @@ static int bus_connect(struct applier *applier, struct fault *fault)
 	if (r >= 0)
 		r = sd_bus_set_bus_client(bus, true);
 	if (r >= 0)
-		r = sd_bus_set_method_call_timeout(bus, CALL_TIMEOUT_US);
-	if (r >= 0)
 		r = sd_bus_start(bus);
 	if (r < 0) {
 		sd_bus_close_unref(bus);
@@ -257,7 +255,7 @@ static int set_properties(struct unit *unit, const struct cpuset *cpus, const st
 	if (r >= 0)
 		r = sd_bus_message_close_container(message);
 	if (r >= 0)
-		r = sd_bus_call(unit->applier->bus, message, CALL_TIMEOUT_US, &error, NULL);
+		r = sd_bus_call(unit->applier->bus, message, 0, &error, NULL);
 	if (r < 0) {
 		r = call_fault(unit, "SetUnitProperties", r, &error, fault);
 	} else {
@@ -417,7 +415,9 @@ static int verify(struct unit *unit, const struct job *job, const struct cpuset 
 		  struct result *result, struct fault *fault)
 {
 	const struct sys *sys = unit->applier->sys;
-	uint64_t end_us = sys->now_us(sys) + (job->may_migrate ? SETTLE_MIGRATE_US : SETTLE_US);
+	uint64_t settle_us = job->may_migrate ? SETTLE_MIGRATE_US : SETTLE_US;
+	uint64_t end_us = sys->now_us(sys) +
+			  (settle_us < job->budget_us ? settle_us : job->budget_us);
 	char what[APPLY_UNIT_SIZE + 16];
 	unsigned wait_ms = WAIT_FIRST_MS;
 
@@ -537,6 +537,16 @@ static int dropin_remove(const struct unit *unit, const char *property, const ch
 
 /* ---- the place ---- */
 
+static int unit_look(struct unit *unit, struct result *result, struct fault *fault)
+{
+	struct original original = { .cpus = cpuset_take(&unit->cpus),
+				     .mems = nodeset_take(&unit->mems),
+				     .cpus_have_dropin = has_dropin(unit, "AllowedCPUs"),
+				     .mems_have_dropin = has_dropin(unit, "AllowedMemoryNodes") };
+
+	return applier_found(&original, result, fault);
+}
+
 static int unit_set(struct unit *unit, const struct job *job, struct result *result,
 		    struct fault *fault)
 {
@@ -555,13 +565,6 @@ static int unit_set(struct unit *unit, const struct job *job, struct result *res
 		sets_cpus = r == KERNEL_DIFFERS;
 	}
 	if (sets_cpus || sets_mems) {
-		if (cpuset_copy(&result->original.cpus, &unit->cpus) < 0 ||
-		    nodeset_copy(&result->original.mems, &unit->mems) < 0)
-			return fault_set(fault, -ENOMEM, "unit '%s': no memory for sets",
-					 unit->name);
-		result->original.cpus_have_dropin = has_dropin(unit, "AllowedCPUs");
-		result->original.mems_have_dropin = has_dropin(unit, "AllowedMemoryNodes");
-		result->has_original = true;
 		r = set_properties(unit, sets_cpus ? &job->cpus : &no_cpus,
 				   sets_mems ? &job->mems : &no_nodes, result, fault);
 		if (r < 0)
@@ -643,11 +646,17 @@ static int unit_try(struct applier *applier, const struct job *job, struct resul
 	int r = bus_connect(applier, fault);
 
 	if (r == 0)
+		sd_bus_set_method_call_timeout(applier->bus, job->budget_us < CALL_TIMEOUT_US
+								     ? job->budget_us
+								     : CALL_TIMEOUT_US);
+	if (r == 0)
 		r = unit_init(&unit, fault);
 	if (r == 0)
 		r = unit_read(&unit, fault);
 	if (r < 0)
 		return r;
+	if (job->request->verb == APPLY_LOOK)
+		return unit_look(&unit, result, fault);
 	unit_open_cgroup(&unit);
 	return job->request->verb == APPLY_SET ? unit_set(&unit, job, result, fault)
 					       : unit_restore(&unit, job, result, fault);

@@ -35,10 +35,15 @@ struct fixture {
 	pid_t pid;
 	struct place places[40];
 	struct step items[40];
+	bool looks[40];
+	struct restore restores[8];
+	size_t n_restores;
 	struct steps steps;
 	char names[40][32];
 	/* what the listener saw */
-	int n_finished, n_died;
+	int n_finished, n_died, n_looked, n_restored, n_identified;
+	int restore_errors[8];
+	char identified[256];
 	size_t n_outcomes;
 	int errors[40];
 	bool written[40];
@@ -71,6 +76,40 @@ static inline void on_finished(void *userdata, const struct step *steps,
 	}
 }
 
+static inline void on_looked(void *userdata, const struct step *steps,
+			     const struct step_outcome *outcomes, size_t n_steps)
+{
+	struct fixture *fixture = userdata;
+
+	(void)steps;
+	fixture->n_looked++;
+	for (size_t i = 0; i < n_steps && i < 40; i++)
+		snprintf(fixture->originals[i], 64, "%s",
+			 outcomes[i].original ? outcomes[i].original : "NULL");
+}
+
+static inline void on_restored(void *userdata, const struct restore *restore, int error,
+			       const char *text)
+{
+	struct fixture *fixture = userdata;
+
+	(void)text;
+	assert_non_null(restore->original);
+	assert_int_equal(fixture->n_finished, 0);
+	fixture->restore_errors[fixture->n_restored++] = error;
+}
+
+static inline void on_identified(void *userdata, pid_t pid, uint64_t start_time,
+				 const char *executable)
+{
+	struct fixture *fixture = userdata;
+	size_t used = strlen(fixture->identified);
+
+	fixture->n_identified++;
+	snprintf(fixture->identified + used, sizeof(fixture->identified) - used,
+		 "%d/%" PRIu64 " %s;", (int)pid, start_time, executable ? executable : "NULL");
+}
+
 static inline void on_died(void *userdata)
 {
 	((struct fixture *)userdata)->n_died++;
@@ -92,7 +131,13 @@ static inline void on_narrate(void *userdata, const char *text)
 
 static inline void fixture_open(struct fixture *fixture, enum apply_mode mode, int fd)
 {
-	struct apply_listener listener = { fixture, on_finished, on_died, on_may_migrate };
+	struct apply_listener listener = { .userdata = fixture,
+					   .looked = on_looked,
+					   .restored = on_restored,
+					   .finished = on_finished,
+					   .died = on_died,
+					   .may_migrate = on_may_migrate,
+					   .identified = on_identified };
 	struct apply_options options = { .mode = mode, .applier_fd = fd, .narrate = on_narrate };
 	struct fault fault;
 
@@ -159,6 +204,17 @@ static inline size_t add_process(struct fixture *fixture, pid_t pid, uint64_t st
 					     .pid = pid,
 					     .start_time = start_time };
 	return i;
+}
+
+/* Starts what was added. */
+static inline int begin(struct fixture *fixture)
+{
+	return apply_begin(fixture->apply, &(struct apply_orders){
+						   .steps = &fixture->steps,
+						   .looks = fixture->looks,
+						   .restores = fixture->restores,
+						   .n_restores = fixture->n_restores,
+					   });
 }
 
 static inline void turn(struct fixture *fixture)

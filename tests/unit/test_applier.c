@@ -2,9 +2,9 @@
  * out. */
 #include "apply_fixture.h"
 
-static void fixture_init_real(struct fixture *fixture, const char *cgroup_root)
+static void fixture_init_real(struct fixture *fixture, bool may_inspect)
 {
-	struct applier_options options = { .path = SIDECARD_APPLY, .cgroup_root = cgroup_root };
+	struct applier_options options = { .path = SIDECARD_APPLY, .may_inspect = may_inspect };
 	struct fault fault = { 0 };
 	int fd;
 
@@ -90,27 +90,27 @@ static void real_applier_binds_and_restores(void **state)
 	(void)state;
 	first_pu(one);
 	cpus_of(child, before);
-	fixture_init_real(&fixture, NULL);
-	add_process(&fixture, child, start_time_of(child), one);
-	assert_int_equal(apply_steps(fixture.apply, &fixture.steps), 0);
+	fixture_init_real(&fixture, false);
+	fixture.looks[add_process(&fixture, child, start_time_of(child), one)] = true;
+	assert_int_equal(begin(&fixture), 0);
 	run_to_end(&fixture);
 	assert_int_equal(fixture.n_finished, 1);
+	assert_int_equal(fixture.n_looked, 1);
+	assert_string_equal(fixture.originals[0], before);
 	if (fixture.errors[0])
 		fail_msg("%s", fixture.texts[0]);
 	cpus_of(child, now);
 	assert_string_equal(now, one);
 	assert_string_equal(fixture.effective[0], one);
-	if (strcmp(before, one) != 0) {
+	if (strcmp(before, one) != 0)
 		assert_int_equal(fixture.n_writes[0], 1);
-		assert_string_equal(fixture.originals[0], before);
-	}
 	/* What holds is not written again. */
-	assert_int_equal(apply_steps(fixture.apply, &fixture.steps), 0);
+	fixture.looks[0] = false;
+	assert_int_equal(begin(&fixture), 0);
 	run_to_end(&fixture);
 	assert_int_equal(fixture.errors[0], 0);
 	assert_int_equal(fixture.n_writes[0], 0);
 	assert_false(fixture.written[0]);
-	assert_string_equal(fixture.originals[0], "NULL");
 	restore = (struct restore){ &fixture.places[0], before, &fixture.items[0].cpus, NULL };
 	assert_int_equal(apply_restore(fixture.apply, &restore, 1, 20000), 0);
 	cpus_of(child, now);
@@ -122,22 +122,96 @@ static void real_applier_binds_and_restores(void **state)
 static void unfinished_steps_are_restored_too(void **state)
 {
 	struct fixture fixture;
+	struct restore restore;
 	pid_t child = sleeper();
 	char before[64], now[64], one[16];
 
 	(void)state;
 	first_pu(one);
 	cpus_of(child, before);
-	fixture_init_real(&fixture, NULL);
+	fixture_init_real(&fixture, false);
 	add_process(&fixture, child, start_time_of(child), one);
-	assert_int_equal(apply_steps(fixture.apply, &fixture.steps), 0);
-	/* No turn of the loop: the answer is found by the drain. */
-	assert_int_equal(apply_restore(fixture.apply, NULL, 0, 20000), 0);
+	assert_int_equal(begin(&fixture), 0);
+	/* No turn of the loop: the answer is found by the drain. The caller knew before it began
+	 * what was there and what would be written. */
+	restore = (struct restore){ &fixture.places[0], before, &fixture.items[0].cpus, NULL };
+	assert_int_equal(apply_restore(fixture.apply, &restore, 1, 20000), 0);
 	assert_false(apply_is_busy(fixture.apply));
 	cpus_of(child, now);
 	assert_string_equal(now, before);
 	turn(&fixture);
 	assert_int_equal(fixture.n_finished, 0);
+	fixture_done(&fixture);
+	end(child);
+}
+
+static void gives_back_between_the_phases(void **state)
+{
+	struct fixture fixture;
+	pid_t child = sleeper(), other = sleeper();
+	cleanup(cpuset_done) struct cpuset ours = { 0 };
+	char before[64], now[64], one[16];
+	struct place place;
+
+	(void)state;
+	first_pu(one);
+	cpus_of(child, before);
+	if (strcmp(before, one) == 0)
+		skip();
+	fixture_init_real(&fixture, false);
+	add_process(&fixture, child, start_time_of(child), one);
+	assert_int_equal(begin(&fixture), 0);
+	run_to_end(&fixture);
+	/* It is released, and somebody else takes its PU. */
+	place = fixture.places[0];
+	assert_int_equal(cpuset_parse(one, &ours), 0);
+	fixture_clear_steps(&fixture);
+	add_process(&fixture, other, start_time_of(other), one);
+	fixture.restores[0] = (struct restore){ &place, before, &ours, NULL };
+	fixture.n_restores = 1;
+	fixture.n_finished = 0;
+	assert_int_equal(begin(&fixture), 0);
+	run_to_end(&fixture);
+	assert_int_equal(fixture.n_restored, 1);
+	assert_int_equal(fixture.restore_errors[0], 0);
+	cpus_of(child, now);
+	assert_string_equal(now, before);
+	cpus_of(other, now);
+	assert_string_equal(now, one);
+	fixture_done(&fixture);
+	end(child);
+	end(other);
+}
+
+static int read_proc(pid_t pid, const char *file, char *text, size_t size);
+
+static bool may_trace(void)
+{
+	unsigned long long effective;
+	char text[4096];
+
+	assert_true(read_proc(getpid(), "status", text, sizeof(text)) > 0);
+	assert_int_equal(sscanf(strstr(text, "CapEff:"), "CapEff: %llx", &effective), 1);
+	return effective >> 19 & 1; /* CAP_SYS_PTRACE */
+}
+
+static void tells_executables(void **state)
+{
+	struct fixture fixture;
+	pid_t child = sleeper();
+	char own[128] = "", expected[256];
+
+	(void)state;
+	assert_true(readlink("/proc/self/exe", own, sizeof(own) - 1) > 0);
+	fixture_init_real(&fixture, true);
+	assert_int_equal(apply_identify(fixture.apply, child, start_time_of(child)), 0);
+	assert_int_equal(apply_identify(fixture.apply, child, 1), 0);
+	while (fixture.n_identified < 2)
+		assert_true(sd_event_run(fixture.event, UINT64_MAX) >= 0);
+	/* Root with less than root's privileges (a container) may not look at his equals. */
+	snprintf(expected, sizeof(expected), "%d/%" PRIu64 " %s;%d/1 NULL;", (int)child,
+		 start_time_of(child), geteuid() == 0 && !may_trace() ? "" : own, (int)child);
+	assert_string_equal(fixture.identified, expected);
 	fixture_done(&fixture);
 	end(child);
 }
@@ -152,12 +226,12 @@ static void strangers_are_left_alone(void **state)
 	first_pu(one);
 	end(gone);
 	cpus_of(child, before);
-	fixture_init_real(&fixture, NULL);
+	fixture_init_real(&fixture, false);
 	add_process(&fixture, child, start_time_of(child) + 1, one);
 	add_process(&fixture, gone, 1, one);
 	add_process(&fixture, 1, 1, one);
 	add_process(&fixture, fixture.pid, start_time_of(fixture.pid), one);
-	assert_int_equal(apply_steps(fixture.apply, &fixture.steps), 0);
+	assert_int_equal(begin(&fixture), 0);
 	run_to_end(&fixture);
 	assert_int_equal(fixture.errors[0], -ESRCH);
 	assert_int_equal(fixture.errors[1], -ESRCH);
@@ -174,13 +248,13 @@ static void real_applier_dies_with_a_word(void **state)
 	struct fixture fixture;
 
 	(void)state;
-	fixture_init_real(&fixture, NULL);
+	fixture_init_real(&fixture, false);
 	/* It outlives what a terminal or a service manager sends to the whole group. */
 	kill(fixture.pid, SIGTERM);
 	kill(fixture.pid, SIGINT);
 	kill(fixture.pid, SIGHUP);
 	add_process(&fixture, 1, 1, "0");
-	assert_int_equal(apply_steps(fixture.apply, &fixture.steps), 0);
+	assert_int_equal(begin(&fixture), 0);
 	run_to_end(&fixture);
 	assert_int_equal(fixture.n_finished, 1);
 	kill(fixture.pid, SIGKILL);
@@ -214,9 +288,9 @@ static void real_applier_has_little(void **state)
 
 	(void)state;
 	assert_int_equal(setenv("HWLOC_XMLFILE", "/nowhere", 1), 0);
-	fixture_init_real(&fixture, NULL);
+	fixture_init_real(&fixture, false);
 	add_process(&fixture, 1, 1, "0");
-	assert_int_equal(apply_steps(fixture.apply, &fixture.steps), 0);
+	assert_int_equal(begin(&fixture), 0);
 	run_to_end(&fixture); /* it is past its own start now */
 	assert_int_equal(read_proc(fixture.pid, "environ", text, sizeof(text)), 0);
 	assert_true(read_proc(fixture.pid, "status", text, sizeof(text)) > 0);
@@ -274,6 +348,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(real_applier_binds_and_restores),
 		cmocka_unit_test(unfinished_steps_are_restored_too),
+		cmocka_unit_test(gives_back_between_the_phases),
+		cmocka_unit_test(tells_executables),
 		cmocka_unit_test(strangers_are_left_alone),
 		cmocka_unit_test(real_applier_dies_with_a_word),
 		cmocka_unit_test(real_applier_has_little),

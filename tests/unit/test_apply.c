@@ -2,6 +2,8 @@
  * --dry-run. */
 #include "apply_fixture.h"
 
+#include <time.h>
+
 /* ---- the played applier ---- */
 
 static bool next_request(struct fixture *fixture, struct apply_request *ret_request)
@@ -46,9 +48,9 @@ static void widen_waits_for_the_last_narrow(void **state)
 		add_step(&fixture, STEP_NARROW, "loser.service", "0-1");
 	for (int i = 0; i < 12; i++)
 		add_step(&fixture, STEP_WIDEN, "winner.service", "2-3");
-	assert_int_equal(apply_steps(fixture.apply, &fixture.steps), 0);
+	assert_int_equal(begin(&fixture), 0);
 	assert_true(apply_is_busy(fixture.apply));
-	assert_int_equal(apply_steps(fixture.apply, &fixture.steps), -EBUSY);
+	assert_int_equal(begin(&fixture), -EBUSY);
 	while (n < 20) {
 		turn(&fixture);
 		assert_true(next_request(&fixture, &request));
@@ -109,7 +111,7 @@ static void failed_narrow_holds_back(void **state)
 		fixture_init(&fixture);
 		add_step(&fixture, STEP_NARROW, "l.service", rows[i].loser_wanted);
 		add_step(&fixture, STEP_WIDEN, rows[i].winner, rows[i].winner_wanted);
-		assert_int_equal(apply_steps(fixture.apply, &fixture.steps), 0);
+		assert_int_equal(begin(&fixture), 0);
 		turn(&fixture);
 		assert_true(next_request(&fixture, &request));
 		answer(&fixture, &request, rows[i].loser_error, rows[i].loser_has);
@@ -124,6 +126,212 @@ static void failed_narrow_holds_back(void **state)
 		assert_int_equal(fixture.errors[1], rows[i].winner_error);
 		fixture_done(&fixture);
 	}
+}
+
+/* A look's answer. */
+static void answer_found(struct fixture *fixture, const struct apply_request *request, int error,
+			 const char *found)
+{
+	struct apply_answer message = { .magic = APPLY_MAGIC,
+					.version = APPLY_VERSION,
+					.serial = request->serial,
+					.error = error,
+					.has_found = found != NULL };
+
+	message_put_text(found ? found : "", message.found, sizeof(message.found));
+	assert_int_equal(send(fixture->far_fd, &message, sizeof(message), 0), sizeof(message));
+}
+
+static void nothing_is_written_before_all_is_known(void **state)
+{
+	struct fixture fixture;
+	struct apply_request request;
+
+	(void)state;
+	fixture_init(&fixture);
+	add_step(&fixture, STEP_NARROW, "known.service", "0");
+	fixture.looks[add_step(&fixture, STEP_NARROW, "new.service", "1")] = true;
+	fixture.looks[add_step(&fixture, STEP_WIDEN, "newer.service", "2")] = true;
+	fixture.looks[add_step(&fixture, STEP_WIDEN, "gone.service", "3")] = true;
+	fixture.looks[add_step(&fixture, STEP_WIDEN, "empty.service", "4")] = true;
+	assert_int_equal(begin(&fixture), 0);
+	for (int i = 0; i < 4; i++) {
+		turn(&fixture);
+		assert_true(next_request(&fixture, &request));
+		assert_int_equal(request.verb, APPLY_LOOK);
+		assert_int_equal(request.cpus[0], 0);
+		assert_int_equal(fixture.n_looked, 0);
+		answer_found(&fixture, &request, i == 2 ? -ENOENT : 0,
+			     i == 0   ? "0-3"
+			     : i == 1 ? "4+;1"
+				      : NULL);
+	}
+	turn(&fixture);
+	/* Told once, with all that was found; the first write is on its way only now. */
+	assert_int_equal(fixture.n_looked, 1);
+	assert_string_equal(fixture.originals[0], "NULL");
+	assert_string_equal(fixture.originals[1], "0-3");
+	assert_string_equal(fixture.originals[2], "4+;1");
+	assert_string_equal(fixture.originals[4], "NULL");
+	for (int i = 0; i < 4; i++) {
+		assert_true(next_request(&fixture, &request));
+		assert_int_equal(request.verb, APPLY_SET);
+		answer(&fixture, &request, 0, "0");
+		turn(&fixture);
+	}
+	assert_false(next_request(&fixture, &request));
+	assert_int_equal(fixture.n_finished, 1);
+	assert_int_equal(fixture.errors[3], -ENOENT);
+	assert_int_equal(fixture.errors[4], 0);
+	assert_int_equal(fixture.n_looked, 1);
+	fixture_done(&fixture);
+}
+
+static void places_are_given_back_before_others_widen(void **state)
+{
+	static const struct {
+		const char *why;
+		int error, reported, winner_error;
+	} rows[] = {
+		{ "it has left", 0, 0, 0 },
+		{ "it has gone", -ENOENT, 0, 0 },
+		{ "it is still there", -EREMOTEIO, -EREMOTEIO, -EAGAIN },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		static char unit[] = "leaver.service";
+		const struct place leaver = { .kind = PLACE_UNIT, .unit = unit };
+		cleanup(cpuset_done) struct cpuset ours = { 0 };
+		struct fixture fixture;
+		struct apply_request request;
+
+		fixture_init(&fixture);
+		assert_int_equal(cpuset_parse("4-5", &ours), 0);
+		add_step(&fixture, STEP_NARROW, "loser.service", "0");
+		add_step(&fixture, STEP_WIDEN, "winner.service", "1,4");
+		fixture.restores[0] = (struct restore){ &leaver, "0-7", &ours, NULL };
+		fixture.n_restores = 1;
+		assert_int_equal(begin(&fixture), 0);
+		turn(&fixture);
+		assert_true(next_request(&fixture, &request));
+		assert_string_equal(request.unit, "loser.service");
+		assert_false(next_request(&fixture, &request));
+		answer(&fixture, &request, 0, "0");
+		turn(&fixture);
+		assert_true(next_request(&fixture, &request));
+		assert_int_equal(request.verb, APPLY_RESTORE);
+		assert_string_equal(request.unit, "leaver.service");
+		assert_string_equal(request.original, "0-7");
+		assert_int_equal(request.cpus[0], 0x30);
+		assert_int_equal(request.budget_ms, 0);
+		assert_false(next_request(&fixture, &request));
+		answer(&fixture, &request, rows[i].error, "0-7");
+		turn(&fixture);
+		if (next_request(&fixture, &request) != (rows[i].winner_error == 0))
+			fail_msg("%s", rows[i].why);
+		if (rows[i].winner_error == 0)
+			answer(&fixture, &request, 0, "1,4");
+		turn(&fixture);
+		assert_int_equal(fixture.n_finished, 1);
+		assert_int_equal(fixture.n_restored, 1);
+		assert_int_equal(fixture.restore_errors[0], rows[i].reported);
+		assert_int_equal(fixture.errors[1], rows[i].winner_error);
+		fixture_done(&fixture);
+	}
+}
+
+static void questions_wait_for_orders(void **state)
+{
+	struct fixture fixture;
+	struct apply_request request;
+
+	(void)state;
+	fixture_init(&fixture);
+	add_step(&fixture, STEP_NARROW, "a.service", "0");
+	assert_int_equal(apply_identify(fixture.apply, 11, 1), 0);
+	assert_int_equal(apply_identify(fixture.apply, 12, 2), 0);
+	assert_int_equal(apply_identify(fixture.apply, 13, 3), 0);
+	assert_int_equal(begin(&fixture), 0);
+	turn(&fixture);
+	assert_true(next_request(&fixture, &request));
+	assert_int_equal(request.verb, APPLY_SET);
+	answer(&fixture, &request, 0, "0");
+	for (int i = 0; i < 3; i++) {
+		turn(&fixture);
+		assert_true(next_request(&fixture, &request));
+		assert_int_equal(request.verb, APPLY_IDENTIFY);
+		assert_int_equal(request.pid, 11 + i);
+		answer_found(&fixture, &request, i == 1 ? -ESRCH : 0, i == 1 ? NULL : "/bin/a b");
+	}
+	turn(&fixture);
+	assert_string_equal(fixture.identified, "11/1 /bin/a b;12/2 NULL;13/3 /bin/a b;");
+	assert_int_equal(fixture.n_finished, 1);
+	/* An answer to a question that was not asked. */
+	answer_found(&fixture, &request, 0, "/bin/x");
+	turn(&fixture);
+	assert_int_equal(fixture.n_died, 1);
+	assert_int_equal(apply_identify(fixture.apply, 14, 1), -ENOTCONN);
+	fixture_done(&fixture);
+}
+
+/* The applier of the next test: answers each restore, as late as its budget says where the unit's
+ * name begins with "slow". */
+static void play_restores(int fd, struct fixture *fixture)
+{
+	struct apply_request request;
+
+	close_fdp(&fixture->far_fd);
+	while (recv(fd, &request, sizeof(request), 0) == sizeof(request)) {
+		struct apply_answer message = { .magic = APPLY_MAGIC,
+						.version = APPLY_VERSION,
+						.serial = request.serial };
+
+		if (strncmp(request.unit, "slow", 4) == 0) {
+			struct timespec wait = { .tv_sec = request.budget_ms / 1000,
+						 .tv_nsec = request.budget_ms % 1000 * 1000000L };
+
+			message.error = -ETIMEDOUT;
+			nanosleep(&wait, NULL);
+		}
+		if (send(fd, &message, sizeof(message), MSG_NOSIGNAL) < 0)
+			break;
+	}
+	_exit(0);
+}
+
+static void one_slow_place_leaves_time_for_the_others(void **state)
+{
+	static const char *const names[] = { "slow1.service", "slow2.service", "a.service",
+					     "b.service" };
+	cleanup(cpuset_done) struct cpuset ours = { 0 };
+	struct restore restores[N_ELEMENTS(names)];
+	struct place places[N_ELEMENTS(names)];
+	struct fixture fixture;
+	int flags;
+
+	(void)state;
+	fixture_init(&fixture);
+	assert_int_equal(cpuset_parse("4-5", &ours), 0);
+	for (size_t i = 0; i < N_ELEMENTS(names); i++) {
+		places[i] = (struct place){ .kind = PLACE_UNIT, .unit = (char *)names[i] };
+		restores[i] = (struct restore){ &places[i], "0-7", &ours, NULL };
+	}
+	flags = fcntl(fixture.far_fd, F_GETFL);
+	assert_int_equal(fcntl(fixture.far_fd, F_SETFL, flags & ~O_NONBLOCK), 0);
+	fixture.pid = fork();
+	if (fixture.pid == 0) {
+		int fd = dup(fixture.far_fd);
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		apply_free(fixture.apply);
+		play_restores(fd, &fixture);
+	}
+	close_fdp(&fixture.far_fd);
+	fixture.far_fd = -1;
+	/* The first failure is told, and it is not that the time was up: everyone had his turn. */
+	assert_int_equal(apply_restore(fixture.apply, restores, N_ELEMENTS(names), 2000), -EBUSY);
+	fixture_done(&fixture);
 }
 
 static void dies_once_and_says_so(void **state)
@@ -152,7 +360,7 @@ static void dies_once_and_says_so(void **state)
 		add_step(&fixture, STEP_NARROW, "a.service", "0");
 		add_step(&fixture, STEP_NARROW, "b.service", "0");
 		if (rows[i].what != 6) {
-			assert_int_equal(apply_steps(fixture.apply, &fixture.steps), 0);
+			assert_int_equal(begin(&fixture), 0);
 			turn(&fixture);
 			assert_true(next_request(&fixture, &request));
 		}
@@ -179,7 +387,7 @@ static void dies_once_and_says_so(void **state)
 			fail_msg("%s: died %d, finished %d", rows[i].why, fixture.n_died,
 				 fixture.n_finished);
 		assert_false(apply_is_busy(fixture.apply));
-		assert_int_equal(apply_steps(fixture.apply, &fixture.steps), -ENOTCONN);
+		assert_int_equal(begin(&fixture), -ENOTCONN);
 		assert_int_equal(apply_restore(fixture.apply, &(struct restore){ 0 }, 0, 100), 0);
 		fixture_done(&fixture);
 	}
@@ -202,7 +410,7 @@ static void carries_what_the_step_says(void **state)
 	add_step(&fixture, STEP_NARROW, "", "1");
 	fixture.places[2] = (struct place){ .kind = PLACE_CGROUP, .cgroup = deep, .cgroup_id = 1 };
 	fixture.migrates = true;
-	assert_int_equal(apply_steps(fixture.apply, &fixture.steps), 0);
+	assert_int_equal(begin(&fixture), 0);
 	/* The caller's steps need not live any longer. */
 	memset(fixture.names[0], 'X', 5);
 	turn(&fixture);
@@ -238,7 +446,7 @@ static void says_what_a_dry_run_would_do(void **state)
 	add_step(&fixture, STEP_NARROW, "l.service", "0-1");
 	assert_int_equal(nodeset_parse("1", &fixture.items[0].mems), 0);
 	add_process(&fixture, 77, 1, "5");
-	assert_int_equal(apply_steps(fixture.apply, &fixture.steps), 0);
+	assert_int_equal(begin(&fixture), 0);
 	assert_true(apply_is_busy(fixture.apply));
 	assert_int_equal(fixture.n_finished, 0); /* never from inside the call */
 	turn(&fixture);
@@ -265,7 +473,7 @@ static void nothing_to_do_is_finished_too(void **state)
 
 	(void)state;
 	fixture_init(&fixture);
-	assert_int_equal(apply_steps(fixture.apply, &(struct steps){ 0 }), 0);
+	assert_int_equal(begin(&fixture), 0);
 	turn(&fixture);
 	assert_int_equal(fixture.n_finished, 1);
 	fixture_done(&fixture);
@@ -309,6 +517,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(widen_waits_for_the_last_narrow),
 		cmocka_unit_test(failed_narrow_holds_back),
+		cmocka_unit_test(nothing_is_written_before_all_is_known),
+		cmocka_unit_test(places_are_given_back_before_others_widen),
+		cmocka_unit_test(questions_wait_for_orders),
+		cmocka_unit_test(one_slow_place_leaves_time_for_the_others),
 		cmocka_unit_test(dies_once_and_says_so),
 		cmocka_unit_test(carries_what_the_step_says),
 		cmocka_unit_test(says_what_a_dry_run_would_do),

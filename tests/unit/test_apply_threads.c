@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <numaif.h>
 #include <pthread.h>
 #include <signal.h>
@@ -258,6 +259,14 @@ static void set(struct bench *bench, pid_t pid, const struct cpuset *cpus,
 	handle(bench, APPLY_SET, pid, start_time_of(pid), cpus, "", ret_answer);
 }
 
+static void look(struct bench *bench, enum apply_verb verb, pid_t pid,
+		 struct apply_answer *ret_answer)
+{
+	static const struct cpuset none;
+
+	handle(bench, verb, pid, start_time_of(pid), &none, "", ret_answer);
+}
+
 /* How many threads of @pid have just @cpus, and how many there are. */
 static size_t n_threads_with(struct bench *bench, pid_t pid, const struct cpuset *cpus,
 			     size_t *ret_n)
@@ -299,23 +308,53 @@ static void binds_every_thread_once(void **state)
 	bench_init(&bench);
 	if (cpuset_count(&bench.all) < 2)
 		skip();
+	look(&bench, APPLY_LOOK, pid, &answer);
+	all = cpuset_format(&bench.all);
+	assert_true(answer.has_found);
+	assert_string_equal(answer.found, all);
+	assert_int_equal(answer.n_writes, 0);
 	set(&bench, pid, &bench.one, &answer);
 	if (answer.error)
 		fail_msg("%s", answer.text);
 	assert_int_equal(answer.n_writes, 51);
 	assert_int_equal(n_threads_with(&bench, pid, &bench.one, &n), 51);
 	assert_int_equal(n, 51);
-	all = cpuset_format(&bench.all);
-	assert_true(answer.has_original);
-	assert_string_equal(answer.original, all);
 	/* What holds is not set again. */
 	bench.n_sets = 0;
 	set(&bench, pid, &bench.one, &answer);
 	assert_int_equal(answer.error, 0);
 	assert_int_equal(answer.n_writes, 0);
 	assert_int_equal(bench.n_sets, 0);
-	assert_false(answer.has_original);
 	end(pid);
+	bench_done(&bench);
+}
+
+static void tells_executables(void **state)
+{
+	struct bench bench;
+	struct apply_answer answer;
+	pid_t pid = child_with(1, wait_forever);
+	char own[PATH_MAX] = "";
+	static const struct cpuset none;
+
+	(void)state;
+	assert_true(readlink("/proc/self/exe", own, sizeof(own) - 1) > 0);
+	bench_init(&bench);
+	look(&bench, APPLY_IDENTIFY, pid, &answer);
+	assert_int_equal(answer.error, 0);
+	assert_true(answer.has_found);
+	assert_string_equal(answer.found, own);
+	assert_int_equal(answer.n_writes, 0);
+	/* The number is somebody else's by now. */
+	handle(&bench, APPLY_IDENTIFY, pid, start_time_of(pid) + 1, &none, "", &answer);
+	assert_int_equal(answer.error, -ESRCH);
+	assert_false(answer.has_found);
+	/* Nothing is set on the way. */
+	handle(&bench, APPLY_IDENTIFY, pid, start_time_of(pid), &bench.one, "", &answer);
+	assert_int_equal(answer.error, -EINVAL);
+	end(pid);
+	handle(&bench, APPLY_IDENTIFY, pid, 1, &none, "", &answer);
+	assert_int_equal(answer.error, -ESRCH);
 	bench_done(&bench);
 }
 
@@ -610,6 +649,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(binds_every_thread_once),
+		cmocka_unit_test(tells_executables),
 		cmocka_unit_test(catches_threads_that_are_born_meanwhile),
 		cmocka_unit_test(gives_back_to_threads_that_are_still_ours),
 		cmocka_unit_test(another_process_is_never_touched),
