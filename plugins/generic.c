@@ -3,23 +3,33 @@
  * too many is throttled. */
 #include "plugin_api.h"
 
-static int environment(const struct sidecard_placement *placement,
-		       const struct sidecard_setting *settings, size_t n_settings,
-		       int (*set)(void *userdata, const char *name, const char *value),
-		       void *userdata)
-{
-	(void)placement;
-	(void)settings;
-	(void)n_settings;
-	(void)set;
-	(void)userdata;
-	return 0;
-}
+static const struct sidecard_live lives[] = {
+	{ .what = "the number of threads",
+	  .change = SIDECARD_CHANGE_LIVE,
+	  .way = SIDECARD_WAY_ASK,
+	  .interval_us = 100000,
+	  .note = "by libsidecard, where the program asks" },
+};
 
-const struct sidecard_plugin sidecard_plugin = {
-	.api_version = SIDECARD_PLUGIN_API_VERSION,
-	.name = "generic",
-	.version = "1",
+/* Where nothing is told there is nothing to leave out: the quota that a program may look at itself
+ * is that of its own cgroup, and counting down is the careful guess. */
+static const struct sidecard_steer steer = {
+	.size = sizeof(steer),
 	.rounding = SIDECARD_ROUND_DOWN,
-	.environment = environment,
+	.quota_least = 1,
+	.reads_quota = 1,
+	.reads_affinity = 1,
+};
+
+SIDECARD_PLUGIN_EXPORT const struct sidecard_plugin sidecard_plugin = {
+	.api_version = SIDECARD_PLUGIN_API_VERSION,
+	.size = sizeof(sidecard_plugin),
+	.name = "generic",
+	.version = "2",
+	.runtime = "any program",
+	.rounding = SIDECARD_ROUND_DOWN,
+	.modes = SIDECARD_MODE_FIXED | SIDECARD_MODE_STEER,
+	.overcommit_permille = 1000,
+	.lives = SIDECARD_TABLE(lives),
+	.steer = &steer,
 };

@@ -118,6 +118,8 @@ struct conf *conf_default(void)
 	if (!conf->pools[0])
 		return NULL;
 	conf->n_pools = 1;
+	if (conf_keys_default(CONF_POOL, conf->pools[0]) < 0)
+		return NULL;
 	return TAKE_PTR(conf);
 }
 
@@ -235,6 +237,8 @@ static int object_add(struct conf *conf, enum conf_kind kind, const char *name,
 		if (!pool)
 			return -ENOMEM;
 		conf->pools[conf->n_pools++] = pool;
+		if (conf_keys_default(kind, pool) < 0)
+			return -ENOMEM;
 		*ret_target = (struct conf_target){ kind, pool, (uint32_t)conf->n_pools - 1, NULL,
 						    0 };
 	} else {
@@ -315,8 +319,12 @@ static int object_read(struct conf_loader *loader, enum conf_kind kind,
 	}
 	/* Without a listed directory there is nothing to open. */
 	r = dirs ? drop_ins_read(loader, dirs, drop_ins, &target) : 0;
-	if (r < 0 || kind == CONF_POOL)
+	if (r < 0)
 		return r;
+	if (kind == CONF_POOL) {
+		conf_check_pool(loader, target.object_index);
+		return 0;
+	}
 	loader->conf->workloads[target.object_index]->source_line = first_line(loader->conf,
 									       &target);
 	conf_check_workload(loader, target.object_index);

@@ -15,6 +15,10 @@ struct conf {
 	/* [Partition] */
 	struct housekeeping housekeeping;
 	bool confine_system;
+	/* [Regulator] */
+	bool regulators_enabled;
+	/* [Planner] */
+	uint64_t deadline_us; /* how long a search may take */
 
 	struct pool **pools; /* sorted by name; "default" always there */
 	size_t n_pools;
@@ -40,8 +44,8 @@ struct conf *conf_default(void);
 int conf_load(const char *directory, bool offline, struct conf **ret_conf,
 	      struct fault_list *faults);
 
-/* Checks that need the machine: PUs and nodes that do not exist, minimums that cannot hold. 0, or
- * -EINVAL with @faults. */
+/* Checks that need the machine: PUs and nodes that do not exist, minimums above what there is, PUs
+ * of two pools. 0, -EINVAL with @faults, or -ENOMEM. */
 int conf_check_machine(const struct conf *conf, const struct topology *topology,
 		       struct fault_list *faults);
 

@@ -99,6 +99,37 @@ static void users_check(struct conf_loader *loader, uint32_t index)
 	}
 }
 
+/* ---- one pool ---- */
+
+/* Two keys of [Regulator] that contradict each other: @lower must not be above @upper. */
+static void pair_check(struct conf_loader *loader, uint32_t index, const char *lower,
+		       const char *upper, bool is_right)
+{
+	struct conf_at at;
+
+	if (is_right)
+		return;
+	conf_mark_find(loader->conf, CONF_POOL, index, lower, 0, &at);
+	/* Where the one is the default, the other is what was written. */
+	if (at.line == 0)
+		conf_mark_find(loader->conf, CONF_POOL, index, upper, 0, &at);
+	conf_fault_add(loader, &at, "%s= is above %s=", lower, upper);
+}
+
+void conf_check_pool(struct conf_loader *loader, uint32_t index)
+{
+	const struct regulator *regulator = &loader->conf->pools[index]->regulator;
+
+	pair_check(loader, index, "ColdParallelism", "ColdMost",
+		   regulator->cold_least <= regulator->cold_most);
+	pair_check(loader, index, "LowerBelow", "RaiseAbove",
+		   regulator->lower_permille <= regulator->raise_permille);
+	pair_check(loader, index, "ThrottledPeriods", "ThrottledOf",
+		   regulator->n_throttled <= regulator->n_periods);
+	pair_check(loader, index, "CoolDown", "CoolDownMost",
+		   regulator->cool_us <= regulator->cool_most_us);
+}
+
 /* ---- one workload ---- */
 
 static bool pool_exists(const struct conf *conf, const char *name)

@@ -51,7 +51,7 @@ struct conf_key {
 
 extern const struct conf_key conf_keys[];
 extern const uint32_t conf_n_keys;
-#define CONF_N_KEYS_MAX 64
+#define CONF_N_KEYS_MAX 128
 
 /* The section whose keys belong to the workload's plugin. */
 #define CONF_PLUGIN_SECTION "Plugin"
@@ -71,8 +71,9 @@ int conf_key_set(const struct conf_key *key, const char *text, void *object, str
 int conf_keys_default(enum conf_kind kind, void *object);
 
 extern const struct conf_type conf_bool, conf_uint, conf_maximum, conf_word, conf_span, conf_size,
-	conf_text, conf_name, conf_cpus, conf_nodes, conf_quota, conf_housekeeping, conf_unit,
-	conf_slice, conf_cgroup, conf_path, conf_glob, conf_user, conf_environment;
+	conf_text, conf_name, conf_cpus, conf_nodes, conf_quota, conf_ratio, conf_housekeeping,
+	conf_unit, conf_exclusive, conf_device, conf_slice, conf_cgroup, conf_path, conf_glob,
+	conf_user, conf_environment;
 
 /* ---- the loader ---- */
 
@@ -167,6 +168,8 @@ int conf_marks_keep(struct conf *conf);
 
 /* ---- conf_check.c: what one key alone cannot tell ---- */
 
+/* After all files of a pool. */
+void conf_check_pool(struct conf_loader *loader, uint32_t index);
 /* After all files of a workload. */
 void conf_check_workload(struct conf_loader *loader, uint32_t index);
 /* After all workloads. 0 or -ENOMEM. */

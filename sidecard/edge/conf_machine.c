@@ -1,5 +1,7 @@
-/* What the configuration says against the machine it would run on. Reported is only what can never
- * hold on it; what cannot hold at one time, beside other workloads, is the planner's to say.
+/* What the configuration says against the machine it would run on: PUs and nodes that are not
+ * there, more PUs than there are, PUs of two pools. The same for the daemon, `check` and `plan`.
+ * Whether PUs that are there can be had in the wanted shape, and beside other workloads, is the
+ * planner's to say, with what would do instead.
  *
  * The topology knows online PUs only, so that a PU that is offline at this moment looks like one
  * that was never there. A list is therefore refused where it names a number above the last PU or no
@@ -15,8 +17,7 @@
 /* What workloads of one pool, of the same nodes and exclusive alike could have. */
 struct room {
 	const struct workload *example; /* NULL: nothing was counted yet */
-	uint32_t n_pu, n_core;
-	uint32_t n_pu_node; /* on the node that has most of them */
+	uint32_t n_pu;
 };
 
 struct checker {
@@ -130,22 +131,11 @@ static int reachable(const struct checker *checker, const struct workload *workl
 static int room_count(const struct checker *checker, const struct workload *workload,
 		      struct room *ret_room)
 {
-	const struct topology *topology = checker->topology;
 	cleanup(cpuset_done) struct cpuset cpus = { 0 };
-	cleanup(freep) uint32_t *n_of_node = calloc(topology->n_node + 1, sizeof(*n_of_node));
-	struct room room = { .example = workload };
 
-	if (!n_of_node || reachable(checker, workload, &cpus) < 0)
+	if (reachable(checker, workload, &cpus) < 0)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < topology->n_pu; i++) {
-		uint32_t node = topology->pus[i].node;
-
-		if (cpuset_has(&cpus, topology->pus[i].pu_os) && ++n_of_node[node] > room.n_pu_node)
-			room.n_pu_node = n_of_node[node];
-	}
-	room.n_pu = cpuset_count(&cpus);
-	room.n_core = topology_n_core_of(topology, &cpus);
-	*ret_room = room;
+	*ret_room = (struct room){ .example = workload, .n_pu = cpuset_count(&cpus) };
 	return 0;
 }
 
@@ -178,17 +168,74 @@ static void check_minimum(struct checker *checker, size_t index)
 		fault_set(&fault, -EINVAL,
 			  "Min=%u of its own and Housekeeping=%u, but this machine has %u PUs",
 			  workload->min_pu, housekeeping->n_pu, checker->topology->n_pu);
-	else if (workload->numa_policy == NUMA_SINGLE && workload->min_pu > room->n_pu_node)
-		fault_set(&fault, -EINVAL,
-			  "Min=%u on a single NUMA node, but the largest one has %u PUs for it",
-			  workload->min_pu, room->n_pu_node);
-	else if (workload->exclusive && workload->smt == SMT_ONE_PER_CORE &&
-		 workload->min_pu > room->n_core)
-		fault_set(&fault, -EINVAL,
-			  "Min=%u with one PU of each core, but there are %u cores",
-			  workload->min_pu, room->n_core);
 	if (fault.error < 0)
 		report_key(checker, CONF_WORKLOAD, index, "Min", &fault);
+}
+
+/* ---- pools ---- */
+
+/* The PUs that @pool claims for itself; none where it names neither PUs nor nodes. */
+static int pool_claims(const struct checker *checker, const struct pool *pool,
+		       struct cpuset *ret_cpus)
+{
+	cleanup(cpuset_done) struct cpuset cpus = { 0 };
+	int r;
+
+	if (cpuset_is_empty(&pool->cpus) && nodeset_is_empty(&pool->nodes))
+		return 0;
+	r = cpuset_copy(&cpus,
+			cpuset_is_empty(&pool->cpus) ? &checker->topology->cpus : &pool->cpus);
+	if (r == 0)
+		r = keep_nodes(checker->topology, &pool->nodes, &cpus);
+	if (r == 0)
+		*ret_cpus = cpuset_take(&cpus);
+	return r;
+}
+
+static const char *pool_key(const struct pool *pool)
+{
+	return cpuset_is_empty(&pool->cpus) ? "Nodes" : "CPUs";
+}
+
+static void report_shared(struct checker *checker, size_t first, size_t second,
+			  const struct cpuset *shared)
+{
+	struct pool *const *pools = checker->conf->pools;
+	cleanup(freep) char *list = cpuset_format(shared), *other = NULL;
+	struct conf_at at;
+	struct fault fault;
+
+	conf_mark_find(checker->conf, CONF_POOL, (uint32_t)first, pool_key(pools[first]), 0, &at);
+	other = conf_at_format(&at);
+	fault_set(&fault, -EINVAL, "PUs '%s' are those of pool '%s' already (%s)", list ? list : "",
+		  pools[first]->name, other ? other : pools[first]->source);
+	report_key(checker, CONF_POOL, second, pool_key(pools[second]), &fault);
+}
+
+/* A change inside one pool never moves another's PUs: so no PU can be of two. */
+static int check_pools(struct checker *checker)
+{
+	size_t n = checker->conf->n_pools;
+	struct cpuset *claims = calloc(n + 1, sizeof(*claims));
+	int r = claims ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = pool_claims(checker, checker->conf->pools[i], &claims[i]);
+	for (size_t i = 0; r == 0 && i < n; i++)
+		for (size_t k = 0; r == 0 && k < i; k++) {
+			cleanup(cpuset_done) struct cpuset shared = { 0 };
+
+			if (!cpuset_intersects(&claims[i], &claims[k]))
+				continue;
+			r = cpuset_copy(&shared, &claims[i]);
+			cpuset_intersect(&shared, &claims[k]);
+			if (r == 0)
+				report_shared(checker, k, i, &shared);
+		}
+	for (size_t i = 0; claims && i < n; i++)
+		cpuset_done(&claims[i]);
+	free(claims);
+	return r;
 }
 
 int conf_check_machine(const struct conf *conf, const struct topology *topology,
@@ -202,6 +249,8 @@ int conf_check_machine(const struct conf *conf, const struct topology *topology,
 		check_cpus(&checker, CONF_POOL, i, "CPUs", &conf->pools[i]->cpus);
 		check_nodes(&checker, CONF_POOL, i, &conf->pools[i]->nodes);
 	}
+	if (check_pools(&checker) < 0)
+		checker.failed = true;
 	for (size_t i = 0; i < conf->n_workloads; i++) {
 		check_nodes(&checker, CONF_WORKLOAD, i, &conf->workloads[i]->nodes);
 		check_minimum(&checker, i);

@@ -108,13 +108,52 @@ static int uint_parse(const struct conf_key *key, const char *text, void *field,
 	return 0;
 }
 
-/* Empty: unbounded. */
+static void maximum_expects(const struct conf_key *key, char *buffer, size_t buffer_size)
+{
+	snprintf(buffer, buffer_size, "a number of PUs up to %llu, such as 4 or 3.5",
+		 (unsigned long long)key->most);
+}
+
+/* Empty: unbounded. Sets Max= in whole PUs and in thousandths. */
 static int maximum_parse(const struct conf_key *key, const char *text, void *field,
 			 struct fault *fault)
 {
-	if (text[0] != '\0')
-		return uint_parse(key, text, field, fault);
-	*(uint32_t *)field = WORKLOAD_MAX_UNSET;
+	struct workload *workload = (void *)((char *)field - key->field);
+	uint32_t mcpu = WORKLOAD_MAX_UNSET;
+	int r = text[0] != '\0' ? quota_parse_pu(text, &mcpu) : 0;
+
+	if (r == -EINVAL || (text[0] != '\0' && !is_digit(text[0])))
+		return refuse(key, text, "is no number of PUs", fault);
+	if (r < 0 || (mcpu != WORKLOAD_MAX_UNSET && mcpu > key->most * 1000))
+		return refuse(key, text, "is out of range", fault);
+	workload->max_mcpu = mcpu;
+	workload->max_pu = mcpu == WORKLOAD_MAX_UNSET ? WORKLOAD_MAX_UNSET : (mcpu + 999) / 1000;
+	return 0;
+}
+
+static void exclusive_expects(const struct conf_key *key, char *buffer, size_t buffer_size)
+{
+	snprintf(buffer, buffer_size, "yes, no or a number of PUs from %llu to %llu",
+		 (unsigned long long)key->least, (unsigned long long)key->most);
+}
+
+/* 1 and 0 are one PU and none, not yes and no: Exclusive=1 of Max=1 means the same in both. */
+static int exclusive_parse(const struct conf_key *key, const char *text, void *field,
+			   struct fault *fault)
+{
+	struct workload *workload = (void *)((char *)field - key->field);
+	uint32_t n = 0;
+	int r = 0;
+
+	if (is_digit(text[0]) && strcmp(text, "0") != 0)
+		r = uint_parse(key, text, &n, fault);
+	else
+		r = bool_parse(key, text, field, fault);
+	if (r < 0)
+		return r;
+	workload->n_exclusive = n;
+	if (n > 0)
+		workload->exclusive = false;
 	return 0;
 }
 
@@ -261,6 +300,29 @@ static int quota_value_parse(const struct conf_key *key, const char *text, void 
 	if (r < 0)
 		return refuse(key, text, r == -ERANGE ? "is out of range" : "is no quota", fault);
 	*(uint32_t *)field = mcpu;
+	return 0;
+}
+
+/* In thousandths of @key's own bounds. */
+static void ratio_expects(const struct conf_key *key, char *buffer, size_t buffer_size)
+{
+	snprintf(buffer, buffer_size, "a share or factor from %llu.%03llu to %llu.%03llu, or in %%",
+		 (unsigned long long)key->least / 1000, (unsigned long long)key->least % 1000,
+		 (unsigned long long)key->most / 1000, (unsigned long long)key->most % 1000);
+}
+
+static int ratio_parse(const struct conf_key *key, const char *text, void *field,
+		       struct fault *fault)
+{
+	bool is_zero = strcmp(text, "0") == 0 || strcmp(text, "0%") == 0;
+	uint32_t permille = 0;
+	int r = is_zero ? 0 : quota_parse_pu(text, &permille);
+
+	if (r == -EINVAL || (r == 0 && permille == QUOTA_UNLIMITED_MCPU))
+		return refuse(key, text, "is no share", fault);
+	if (r < 0 || permille < key->least || permille > key->most)
+		return refuse(key, text, "is out of range", fault);
+	*(uint32_t *)field = permille;
 	return 0;
 }
 
@@ -464,6 +526,20 @@ static int path_parse(const struct conf_key *key, const char *text, void *field,
 	return item_add(text, field, fault);
 }
 
+EXPECTS(device, "the name of a device: eth0, sda, 0000:3b:00.0")
+
+static int device_parse(const struct conf_key *key, const char *text, void *field,
+			struct fault *fault)
+{
+	if (text[0] == '\0') {
+		strings_done(field);
+		return 0;
+	}
+	if (strlen(text) > TOPOLOGY_NAME_MAX_BYTES || strpbrk(text, " \t"))
+		return refuse(key, text, "is no such name", fault);
+	return item_add(text, field, fault);
+}
+
 EXPECTS(glob, "a pattern; * and ? stand for anything")
 
 static int glob_parse(const struct conf_key *key, const char *text, void *field,
@@ -544,11 +620,14 @@ static int environment_parse(const struct conf_key *key, const char *text, void 
 
 const struct conf_type conf_bool = { bool_parse, bool_expects };
 const struct conf_type conf_uint = { uint_parse, uint_expects };
-const struct conf_type conf_maximum = { maximum_parse, uint_expects };
+const struct conf_type conf_maximum = { maximum_parse, maximum_expects };
+const struct conf_type conf_exclusive = { exclusive_parse, exclusive_expects };
+const struct conf_type conf_device = { device_parse, device_expects };
 const struct conf_type conf_word = { word_parse, word_expects };
 const struct conf_type conf_span = { span_parse, span_expects };
 const struct conf_type conf_size = { size_parse, size_expects };
 const struct conf_type conf_quota = { quota_value_parse, quota_expects };
+const struct conf_type conf_ratio = { ratio_parse, ratio_expects };
 const struct conf_type conf_cpus = { cpus_parse, cpus_expects };
 const struct conf_type conf_nodes = { nodes_parse, nodes_expects };
 const struct conf_type conf_housekeeping = { housekeeping_parse, housekeeping_expects };

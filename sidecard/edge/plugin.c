@@ -1,7 +1,6 @@
 /* Plugins: code from outside in our own process, so nothing of it is believed. The file is opened
  * once, the open file is examined and that same file is loaded; then the table it brings, and later
- * each answer, is checked before use. What a plugin may do is propose variables; what it may not is
- * listed in variable_check(). */
+ * each answer, is checked before use by the rules of plugin_check.c. */
 #include "edge/plugin.h"
 
 #include <dlfcn.h>
@@ -15,15 +14,10 @@
 
 #include "base/cleanup.h"
 #include "edge/plugin_api.h"
+#include "edge/plugin_check.h"
 #include "paths.h"
 
 #define SYMBOL "sidecard_plugin"
-
-#define VARIABLE_NAME_MAX_BYTES	 64u
-#define VARIABLE_VALUE_MAX_BYTES 4096u
-/* More than any runtime has; an answer without end is cut off here. */
-#define VARIABLES_MAX 64u
-#define KEYS_MAX      64u
 
 struct plugin {
 	void *handle;
@@ -111,46 +105,16 @@ static void handlep(void **handle)
 		dlclose(*handle);
 }
 
-/* True where the object says that its table is as large as we know it. */
-static bool table_is_whole(const void *table)
+/* How large the object says that its table is; 0 where it does not. */
+static size_t table_size(const void *table)
 {
 	const ElfW(Sym) *symbol = NULL;
 	Dl_info info;
 
-	return dladdr1(table, &info, (void **)&symbol, RTLD_DL_SYMENT) != 0 && symbol &&
-	       info.dli_saddr == table && symbol->st_size >= sizeof(struct sidecard_plugin);
-}
-
-static bool key_is_valid(const char *key)
-{
-	size_t n = key ? strnlen(key, VARIABLE_NAME_MAX_BYTES) : 0;
-
-	return n > 0 && n < VARIABLE_NAME_MAX_BYTES &&
-	       strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") ==
-		       n;
-}
-
-static int table_check(const struct sidecard_plugin *table, const char *name, struct fault *fault)
-{
-	if (table->api_version != SIDECARD_PLUGIN_API_VERSION)
-		return fault_set(fault, -EPROTO,
-				 "plugin '%s' has interface version %u, expected %u", name,
-				 table->api_version, SIDECARD_PLUGIN_API_VERSION);
-	if (!table_is_whole(table))
-		return fault_set(fault, -EINVAL, "plugin '%s': its table is too short", name);
-	if (!table->name || strncmp(table->name, name, 64) != 0)
-		return fault_set(fault, -EINVAL, "plugin '%s' calls itself '%.64s'", name,
-				 table->name ? table->name : "");
-	if (!table->environment)
-		return fault_set(fault, -EINVAL, "plugin '%s' has no function 'environment'", name);
-	if (table->rounding != SIDECARD_ROUND_DOWN && table->rounding != SIDECARD_ROUND_UP)
-		return fault_set(fault, -EINVAL, "plugin '%s' has unknown rounding %d", name,
-				 (int)table->rounding);
-	for (size_t i = 0; table->keys && table->keys[i]; i++)
-		if (i >= KEYS_MAX || !key_is_valid(table->keys[i]))
-			return fault_set(fault, -EINVAL, "plugin '%s' has a bad table of keys",
-					 name);
-	return 0;
+	if (dladdr1(table, &info, (void **)&symbol, RTLD_DL_SYMENT) == 0 || !symbol ||
+	    info.dli_saddr != table)
+		return 0;
+	return symbol->st_size;
 }
 
 int plugin_load(const char *directory, const char *name, struct plugin **ret_plugin,
@@ -180,7 +144,7 @@ int plugin_load(const char *directory, const char *name, struct plugin **ret_plu
 	table = dlsym(handle, SYMBOL);
 	if (!table)
 		return fault_set(fault, -EINVAL, "plugin '%s' has no symbol '%s'", name, SYMBOL);
-	r = table_check(table, name, fault);
+	r = plugin_table_check(table, table_size(table), name, fault);
 	if (r < 0)
 		return r;
 	plugin = calloc(1, sizeof(*plugin));
@@ -201,188 +165,92 @@ struct plugin *plugin_free(struct plugin *plugin)
 	return NULL;
 }
 
+const struct sidecard_plugin *plugin_table(const struct plugin *plugin)
+{
+	return plugin->table;
+}
+
 bool plugin_rounds_up(const struct plugin *plugin)
 {
 	return plugin->table->rounding == SIDECARD_ROUND_UP;
 }
 
-/* ---- settings ---- */
-
-static bool knows_key(const struct plugin *plugin, const char *key)
-{
-	for (const char *const *known = plugin->table->keys; known && *known; known++)
-		if (strcmp(*known, key) == 0)
-			return true;
-	return false;
-}
-
 int plugin_check(const struct plugin *plugin, const struct workload *workload,
 		 struct fault_list *faults)
 {
-	int r = 0;
-
-	for (size_t i = 0; i < workload->n_settings; i++) {
-		const struct setting *setting = &workload->settings[i];
-
-		if (knows_key(plugin, setting->key))
-			continue;
-		fault_list_add(faults, "%s:%u: [Plugin] %s: plugin '%s' has no such key",
-			       workload->source ? workload->source : workload->name, setting->line,
-			       setting->key, plugin->table->name);
-		r = -EINVAL;
-	}
-	return r;
-}
-
-/* Those that the plugin knows. 0 or -ENOMEM. */
-static int settings_borrow(const struct plugin *plugin, const struct workload *workload,
-			   struct sidecard_setting **ret_settings, size_t *ret_n_settings)
-{
-	struct sidecard_setting *settings = calloc(workload->n_settings + 1, sizeof(*settings));
-	size_t n = 0;
-
-	if (!settings)
-		return -ENOMEM;
-	for (size_t i = 0; i < workload->n_settings; i++)
-		if (knows_key(plugin, workload->settings[i].key))
-			settings[n++] = (struct sidecard_setting){ workload->settings[i].key,
-								   workload->settings[i].value };
-	*ret_settings = settings;
-	*ret_n_settings = n;
-	return 0;
-}
-
-/* ---- variables ---- */
-
-struct answer {
-	const char *plugin, *workload;
-	struct strings variables;
-	struct fault *fault;
-	int error; /* the first one: what a plugin does after it does not count */
-};
-
-static bool name_is_allowed(const char *name, size_t n_name)
-{
-	if (n_name == 0 || n_name > VARIABLE_NAME_MAX_BYTES || (name[0] >= '0' && name[0] <= '9'))
-		return false;
-	return strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == n_name;
-}
-
-static bool value_is_printable(const char *value, size_t n_value)
-{
-	for (size_t i = 0; i < n_value; i++) {
-		unsigned char c = (unsigned char)value[i];
-
-		/* U+0080..U+009F, written c2 80..9f, are control characters too. */
-		if (c < 0x20 || c == 0x7f || (c == 0xc2 && (unsigned char)value[i + 1] < 0xa0))
-			return false;
-	}
-	return text_is_utf8(value, n_value);
-}
-
-static int variable_check(struct answer *answer, const char *name, const char *value)
-{
-	size_t n_name = name ? strnlen(name, VARIABLE_NAME_MAX_BYTES + 1) : 0;
-	size_t n_value = value ? strnlen(value, VARIABLE_VALUE_MAX_BYTES + 1) : 0;
-	const char *what = NULL;
-
-	if (!name_is_allowed(name, n_name))
-		what = "a name other than [A-Z_][A-Z0-9_]{0,63}";
-	else if (strncmp(name, "SIDECARD_", 9) == 0)
-		what = "a name that is sidecard's own";
-	else if (strncmp(name, "LD_", 3) == 0)
-		what = "a name that steers the dynamic linker";
-	else if (!value)
-		what = "no value";
-	else if (n_value > VARIABLE_VALUE_MAX_BYTES)
-		what = "a value longer than 4096 bytes";
-	else if (!value_is_printable(value, n_value))
-		what = "a value that is not printable UTF-8";
-	else if (answer->variables.n_items >= VARIABLES_MAX)
-		what = "more than 64 variables";
-	for (size_t i = 0; !what && i < answer->variables.n_items; i++)
-		if (strncmp(answer->variables.items[i], name, n_name) == 0 &&
-		    answer->variables.items[i][n_name] == '=')
-			what = "one variable twice";
-	if (!what)
-		return 0;
-	return fault_set(answer->fault, -EINVAL,
-			 "plugin '%s' proposes %s for workload '%s' ('%.64s')", answer->plugin,
-			 what, answer->workload, name ? name : "");
-}
-
-static int variable_set(void *userdata, const char *name, const char *value)
-{
-	struct answer *answer = userdata;
-	cleanup(freep) char *variable = NULL;
-
-	if (answer->error < 0)
-		return answer->error;
-	answer->error = variable_check(answer, name, value);
-	if (answer->error < 0)
-		return answer->error;
-	if (asprintf(&variable, "%s=%s", name, value) < 0) {
-		variable = NULL;
-		answer->error = -ENOMEM;
-	} else {
-		answer->error = strings_add(&answer->variables, variable);
-	}
-	if (answer->error < 0)
-		fault_set(answer->fault, answer->error, "no memory for variables of plugin '%s'",
-			  answer->plugin);
-	return answer->error;
-}
-
-static int ask(const struct plugin *plugin, const struct plan_workload *placement,
-	       struct answer *answer)
-{
-	cleanup(freep) char *cpus = cpuset_format(&placement->cpus);
-	cleanup(freep) char *nodes = nodeset_format(&placement->nodes);
-	cleanup(freep) char *mems = nodeset_format(&placement->mems);
 	cleanup(freep) struct sidecard_setting *settings = NULL;
-	size_t n_settings = 0;
-	struct sidecard_placement asked = {
-		.size = sizeof(asked),
-		.workload = placement->conf->name,
-		.cpus = cpus,
-		.nodes = nodes,
-		.mems = mems,
-		.n_pu = placement->n_pu,
-		.n_core = placement->n_core,
-		.n_node = nodeset_count(&placement->nodes),
-		.parallelism_floor = placement->parallelism.floor,
-		.parallelism_ceil = placement->parallelism.ceil,
-		.parallelism = placement->parallelism.advised,
-		.quota_mcpu = placement->quota_mcpu,
-	};
-	int r;
 
-	if (!cpus || !nodes || !mems ||
-	    settings_borrow(plugin, placement->conf, &settings, &n_settings) < 0)
-		return fault_set(answer->fault, -ENOMEM, "no memory to ask plugin '%s'",
-				 answer->plugin);
-	r = plugin->table->environment(&asked, settings, n_settings, variable_set, answer);
-	if (r != 0 && answer->error == 0)
-		answer->error = fault_set(answer->fault, -EINVAL,
-					  "plugin '%s' failed for workload '%s': %d",
-					  answer->plugin, answer->workload, r);
-	return answer->error;
+	return plugin_settings_make(plugin->table, workload, &settings, faults);
 }
 
-int plugin_environment(const struct plugin *plugin, const struct plan_workload *placement,
-		       struct strings *ret_environment, struct fault *fault)
+/* ---- asking ---- */
+
+static int propose_variable(void *userdata, const char *name, const char *value)
 {
-	struct answer answer = {
+	return plugin_proposals_add(userdata, PROPOSAL_VARIABLE, name, value);
+}
+
+static int propose_append(void *userdata, const char *name, const char *value)
+{
+	return plugin_proposals_add(userdata, PROPOSAL_APPEND, name, value);
+}
+
+static int propose_argument(void *userdata, const char *argument)
+{
+	return plugin_proposals_add(userdata, PROPOSAL_ARGUMENT, NULL, argument);
+}
+
+static int propose_line(void *userdata, const char *line)
+{
+	return plugin_proposals_add(userdata, PROPOSAL_LINE, NULL, line);
+}
+
+static int call(int (*function)(const struct sidecard_request *, const struct sidecard_sink *),
+		const struct sidecard_request *request, struct plugin_proposals *proposals)
+{
+	const struct sidecard_sink sink = {
+		.size = sizeof(sink),
+		.userdata = proposals,
+		.variable = propose_variable,
+		.append = propose_append,
+		.argument = propose_argument,
+		.line = propose_line,
+	};
+	int r = function ? function(request, &sink) : 0;
+
+	if (r != 0 && proposals->error == 0)
+		proposals->error = fault_set(proposals->fault, -EINVAL,
+					     "plugin '%s' failed for workload '%s': %d",
+					     proposals->plugin, proposals->workload, r);
+	return proposals->error;
+}
+
+static int ask(const struct plugin *plugin, const struct sidecard_request *request,
+	       const struct strings *base, struct plugin_proposals *proposals,
+	       struct plugin_answer *ret_answer)
+{
+	if (call(plugin->table->environment, request, proposals) < 0 ||
+	    call(plugin->table->arguments, request, proposals) < 0 ||
+	    call(plugin->table->fragment, request, proposals) < 0)
+		return proposals->error;
+	return plugin_answer_make(proposals, base, ret_answer);
+}
+
+int plugin_ask(const struct plugin *plugin, const struct plugin_question *question,
+	       struct plugin_answer *ret_answer, struct fault *fault)
+{
+	const struct workload *workload = question->placement->conf;
+	const struct strings *base = question->environment ? question->environment
+							   : &workload->environment;
+	cleanup(plugin_request_done) struct plugin_request request = { 0 };
+	cleanup(plugin_proposals_done) struct plugin_proposals proposals = {
 		.plugin = plugin->table->name,
-		.workload = placement->conf->name,
+		.workload = workload->name,
 		.fault = fault,
 	};
-	int r = ask(plugin, placement, &answer);
+	int r = plugin_request_make(plugin->table, question, &request, fault);
 
-	if (r < 0) {
-		strings_done(&answer.variables);
+	if (r < 0)
 		return r;
-	}
-	*ret_environment = answer.variables;
-	return 0;
+	return ask(plugin, &request.request, base, &proposals, ret_answer);
 }

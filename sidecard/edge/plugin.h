@@ -1,9 +1,13 @@
 /* dlopen → a runtime's own settings: finds NAME.so in the plugin directory, checks owner and mode
- * of the file it opened, its interface version and every answer. A plugin proposes, the host
- * verifies. */
+ * of the file it opened, its table and every proposal. A plugin proposes, the host verifies. Only
+ * sidecard-plugin-host does so (and tests): plugins are code from outside, and run where they can
+ * be killed. Everybody else asks it: plugin_host.h. */
 #pragma once
 
 #include "base/err.h"
+#include "edge/plugin_api.h"
+#include "edge/plugin_check.h"
+#include "edge/plugin_request.h"
 #include "plan/plan.h"
 
 struct plugin;
@@ -14,15 +18,18 @@ int plugin_load(const char *directory, const char *name, struct plugin **ret_plu
 		struct fault *fault);
 struct plugin *plugin_free(struct plugin *plugin);
 
+/* Checked by plugin_table_check(); valid as long as @plugin. */
+const struct sidecard_plugin *plugin_table(const struct plugin *plugin);
+
 /* Does the runtime want ceil (true) or floor (false) of a fraction? */
 bool plugin_rounds_up(const struct plugin *plugin);
 
-/* Every [Plugin] key of @workload that the plugin does not know is a fault: "file:line: [Plugin]
- * key: text". 0 or -EINVAL. */
+/* Every [Plugin] line of @workload that the plugin does not take is a fault: "file:line: [Plugin]
+ * key: text". 0, -EINVAL or -ENOMEM. */
 int plugin_check(const struct plugin *plugin, const struct workload *workload,
 		 struct fault_list *faults);
 
-/* KEY=VALUE strings for one placement: names [A-Z_][A-Z0-9_]{0,63}, values printable without
- * newline; anything else is refused whole. */
-int plugin_environment(const struct plugin *plugin, const struct plan_workload *placement,
-		       struct strings *ret_environment, struct fault *fault);
+/* What it proposes for one placement, checked and merged with what is there: anything that breaks a
+ * rule is refused whole. 0, -EINVAL or -ENOMEM. */
+int plugin_ask(const struct plugin *plugin, const struct plugin_question *question,
+	       struct plugin_answer *ret_answer, struct fault *fault);

@@ -69,6 +69,14 @@ static int none_write(const struct sys *sys, int fd, const char *text, size_t n_
 	return -EIO;
 }
 
+static ssize_t none_read_link(const struct sys *sys, int dirfd, const char *path, char *buffer,
+			      size_t buffer_size)
+{
+	(void)dirfd;
+	(void)path;
+	return none_read(sys, -1, buffer, buffer_size);
+}
+
 static int none_pidfd_open(const struct sys *sys, pid_t pid)
 {
 	struct touched *touched = sys->state;
@@ -98,8 +106,11 @@ static bool is_sane(const struct apply_request *request)
 		beyond |= request->cpus[i];
 	for (size_t i = 1; i < APPLY_NODE_WORDS; i++)
 		beyond |= request->mems[i];
-	return request->magic == APPLY_MAGIC && request->version == APPLY_VERSION && any &&
-	       !beyond && memchr(request->unit, 0, sizeof(request->unit)) &&
+	/* Sets where something is set, and nowhere else. */
+	if ((any != 0) != (request->verb == APPLY_SET || request->verb == APPLY_RESTORE))
+		return false;
+	return request->magic == APPLY_MAGIC && request->version == APPLY_VERSION && !beyond &&
+	       memchr(request->unit, 0, sizeof(request->unit)) &&
 	       memchr(request->cgroup, 0, sizeof(request->cgroup)) &&
 	       memchr(request->original, 0, sizeof(request->original));
 }
@@ -109,9 +120,10 @@ static void make_sane(uint8_t choice, struct apply_request *request)
 	*request = (struct apply_request){ .magic = APPLY_MAGIC,
 					   .version = APPLY_VERSION,
 					   .serial = 7 };
-	request->verb = choice & 8 ? APPLY_RESTORE : APPLY_SET;
+	request->verb = APPLY_SET + (choice >> 3 & 3);
 	request->kind = choice >> 1 & 3;
-	request->cpus[0] = 0xf0;
+	if (request->verb == APPLY_SET || request->verb == APPLY_RESTORE)
+		request->cpus[0] = 0xf0;
 	if (request->verb == APPLY_RESTORE)
 		memcpy(request->original, "0-3+;1", 7);
 	if (request->kind == PLACE_UNIT)
@@ -162,6 +174,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_data)
 			   .close = none_close,
 			   .read = none_read,
 			   .write = none_write,
+			   .read_link = none_read_link,
 			   .pidfd_open = none_pidfd_open,
 			   .affinity_set = none_affinity_set };
 	struct applier applier = { .sys = &sys,
@@ -179,9 +192,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_data)
 	/* Nothing is there, so nothing can succeed; who is told what went wrong is told in text
 	 * that ends. */
 	must(answer.magic == APPLY_MAGIC && answer.error < 0 && !answer.is_written &&
-	     !answer.has_original);
+	     !answer.has_found);
 	must(message_text_is_sane(answer.text, sizeof(answer.text)) && answer.text[0]);
-	must(message_text_is_sane(answer.original, sizeof(answer.original)));
+	must(message_text_is_sane(answer.found, sizeof(answer.found)));
 	must(text_is_utf8(answer.text, strlen(answer.text)));
 	if (answer.error == -EINVAL)
 		must(touched.n == 0);

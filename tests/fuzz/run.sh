@@ -7,7 +7,8 @@ if [ ! -f $build/build.ninja ]; then
 	CC=clang meson setup $build -Dfuzz=true -Dtests=enabled -Db_sanitize=address,undefined -Db_lundef=false \
 		-Dc_args=-fsanitize=fuzzer-no-link >$build.log 2>&1 || { tail -n 20 $build.log; exit 1; }
 fi
-ninja -C $build $(cd tests/fuzz && printf 'tests/fuzz/%s ' fuzz_*.c | sed 's/\.c//g') >$build.log 2>&1 || { tail -n 40 $build.log; exit 1; }
+ninja -C $build $(cd tests/fuzz && printf 'tests/fuzz/%s ' fuzz_*.c | sed 's/\.c//g') \
+	$(cd plugins && printf 'plugins/%s ' *.c | sed 's/\.c/.so/g') >$build.log 2>&1 || { tail -n 40 $build.log; exit 1; }
 for source in tests/fuzz/fuzz_*.c; do
 	name=$(basename "$source" .c)
 	mkdir -p "$build/found-$name"

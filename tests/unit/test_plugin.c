@@ -93,12 +93,12 @@ static void tables_are_checked_before_use(void **state)
 		const char *text;
 	} rows[] = {
 		/* clang-format off */
-		{ "vice_version", -EPROTO, "plugin 'unruly' has interface version 2, expected 1" },
+		{ "vice_version", -EPROTO, "plugin 'unruly' has interface version 3, expected 2" },
 		{ "vice_name", -EINVAL, "plugin 'unruly' calls itself 'somebody-else'" },
 		{ "vice_null", -EINVAL, "plugin 'unruly' calls itself ''" },
 		{ "vice_keys", -EINVAL, "plugin 'unruly' has a bad table of keys" },
 		{ "vice_rounding", -EINVAL, "plugin 'unruly' has unknown rounding 7" },
-		{ "vice_function", -EINVAL, "plugin 'unruly' has no function 'environment'" },
+		{ "vice_function", -EINVAL, "plugin 'unruly' has a bad table of live changes" },
 		{ "vice_short", -EINVAL, "plugin 'unruly': its table is too short" },
 		{ "vice_symbol", -EINVAL, "plugin 'unruly' has no symbol 'sidecard_plugin'" },
 		/* clang-format on */
@@ -200,15 +200,19 @@ static int ask(const struct plugin *plugin, struct workload *workload,
 		.placed = true,
 		.n_pu = 3,
 		.n_core = 2,
-		.quota_mcpu = 2500,
+		.quota_mcpu = 3500,
+		.share_mcpu = 2500,
 		.parallelism = { 2, 3, 3 },
 	};
+	struct plugin_answer answer = { 0 };
 	int r;
 
 	assert_int_equal(cpuset_parse("4-5,9", &placement.cpus), 0);
 	assert_int_equal(nodeset_parse("1-2", &placement.nodes), 0);
 	assert_int_equal(nodeset_parse("1-3", &placement.mems), 0);
-	r = plugin_environment(plugin, &placement, ret_variables, fault);
+	r = plugin_ask(plugin, &(struct plugin_question){ &placement, NULL, NULL }, &answer, fault);
+	if (r == 0)
+		*ret_variables = answer.environment;
 	cpuset_done(&placement.cpus);
 	nodeset_done(&placement.nodes);
 	nodeset_done(&placement.mems);
@@ -240,8 +244,8 @@ static void a_plugin_is_told_everything(void **state)
 	assert_int_equal(ask(plugin, workload, &variables, &fault), 0);
 	assert_int_equal(variables.n_items, 3);
 	assert_string_equal(variables.items[0], "TOLD=1 proxy 4-5,9 1-2 1-3 3 2 2 2 3 3 2500");
-	assert_string_equal(variables.items[1], "N_SETTINGS=1");
-	assert_string_equal(variables.items[2], "_LAST=other");
+	assert_string_equal(variables.items[1], "N_SETTINGS=2");
+	assert_string_equal(variables.items[2], "_OTHER=1");
 	strings_done(&variables);
 	assert_int_equal(plugin_check(plugin, workload, &faults), 0);
 	assert_int_equal(plugin_check(plugin, stranger, &faults), -EINVAL);
@@ -249,10 +253,10 @@ static void a_plugin_is_told_everything(void **state)
 	assert_string_equal(faults.texts[0],
 			    "/x/proxy.conf:7: [Plugin] others: plugin 'unruly' has no such key");
 	fault_list_done(&faults);
-	/* What it does not know it does not see. */
-	assert_int_equal(ask(plugin, stranger, &variables, &fault), 0);
-	assert_string_equal(variables.items[1], "N_SETTINGS=0");
-	strings_done(&variables);
+	/* With a setting that it does not know it is not asked. */
+	assert_int_equal(ask(plugin, stranger, &variables, &fault), -EINVAL);
+	assert_string_equal(fault.text,
+			    "/x/proxy.conf:7: [Plugin] others: plugin 'unruly' has no such key");
 	plugin_free(plugin);
 }
 
@@ -268,12 +272,14 @@ static void one_bad_variable_refuses_all(void **state)
 		{ "bytes", "a value that is not printable UTF-8" },
 		{ "preload", "a name that steers the dynamic linker" },
 		{ "ours", "a name that is sidecard's own" },
-		{ "lower", "a name other than [A-Z_][A-Z0-9_]{0,63}" },
-		{ "digit", "a name other than [A-Z_][A-Z0-9_]{0,63}" },
-		{ "equals", "a name other than [A-Z_][A-Z0-9_]{0,63}" },
-		{ "empty", "a name other than [A-Z_][A-Z0-9_]{0,63}" },
-		{ "nameless", "a name other than [A-Z_][A-Z0-9_]{0,63}" },
-		{ "long-name", "a name other than [A-Z_][A-Z0-9_]{0,63}" },
+		{ "hyphen", "a name other than [A-Za-z_][A-Za-z0-9_]{0,63}" },
+		{ "path", "a name that belongs to the shell or the C library" },
+		{ "lower", NULL },
+		{ "digit", "a name other than [A-Za-z_][A-Za-z0-9_]{0,63}" },
+		{ "equals", "a name other than [A-Za-z_][A-Za-z0-9_]{0,63}" },
+		{ "empty", "a name other than [A-Za-z_][A-Za-z0-9_]{0,63}" },
+		{ "nameless", "a name other than [A-Za-z_][A-Za-z0-9_]{0,63}" },
+		{ "long-name", "a name other than [A-Za-z_][A-Za-z0-9_]{0,63}" },
 		{ "longest-name", NULL },
 		{ "valueless", "no value" },
 		{ "long-value", "a value longer than 4096 bytes" },

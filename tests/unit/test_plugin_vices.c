@@ -16,7 +16,7 @@ const struct sidecard_plugin another_symbol = { .api_version = SIDECARD_PLUGIN_A
 #else
 
 #ifdef VICE_VERSION
-#define VERSION 2
+#define VERSION (SIDECARD_PLUGIN_API_VERSION + 1)
 #else
 #define VERSION SIDECARD_PLUGIN_API_VERSION
 #endif
@@ -33,17 +33,19 @@ const struct sidecard_plugin another_symbol = { .api_version = SIDECARD_PLUGIN_A
 #define KEY "vice"
 #endif
 #ifdef VICE_ROUNDING
-#define ROUNDING ((enum sidecard_rounding)7)
+#define ROUNDING 7
 #else
 #define ROUNDING SIDECARD_ROUND_UP
 #endif
 
-typedef int set_function(void *userdata, const char *name, const char *value);
-
-static int tell_everything(const struct sidecard_placement *placement,
-			   const struct sidecard_setting *settings, size_t n_settings,
-			   set_function *set, void *userdata)
+static int set(const struct sidecard_sink *sink, const char *name, const char *value)
 {
+	return sink->variable(sink->userdata, name, value);
+}
+
+static int tell_everything(const struct sidecard_request *request, const struct sidecard_sink *sink)
+{
+	const struct sidecard_placement *placement = request->placement;
 	char text[256];
 	int r;
 
@@ -52,15 +54,15 @@ static int tell_everything(const struct sidecard_placement *placement,
 		 placement->n_pu, placement->n_core, placement->n_node,
 		 placement->parallelism_floor, placement->parallelism_ceil, placement->parallelism,
 		 placement->quota_mcpu);
-	r = set(userdata, "TOLD", text);
+	r = set(sink, "TOLD", text);
 	if (r < 0)
 		return r;
-	snprintf(text, sizeof(text), "%zu", n_settings);
-	r = set(userdata, "N_SETTINGS", text);
-	return r < 0 || n_settings == 0 ? r : set(userdata, "_LAST", settings[n_settings - 1].key);
+	snprintf(text, sizeof(text), "%u", request->n_settings);
+	r = set(sink, "N_SETTINGS", text);
+	return r < 0 ? r : set(sink, "_OTHER", sidecard_setting(request, "other"));
 }
 
-static int many(set_function *set, void *userdata, unsigned n)
+static int many(const struct sidecard_sink *sink, unsigned n)
 {
 	int r = 0;
 
@@ -68,12 +70,12 @@ static int many(set_function *set, void *userdata, unsigned n)
 		char name[16];
 
 		snprintf(name, sizeof(name), "V%u", i);
-		r = set(userdata, name, "1");
+		r = set(sink, name, "1");
 	}
 	return r;
 }
 
-static int one(set_function *set, void *userdata, const char *vice)
+static int one(const struct sidecard_sink *sink, const char *vice)
 {
 	/* clang-format off */
 	static const struct {
@@ -85,7 +87,9 @@ static int one(set_function *set, void *userdata, const char *vice)
 		{ "bytes", "A", "\xff" },
 		{ "preload", "LD_PRELOAD", "/x" },
 		{ "ours", "SIDECARD_PARALLELISM", "9" },
-		{ "lower", "path", "/x" },
+		{ "hyphen", "A-B", "/x" },
+		{ "path", "PATH", "/x" },
+		{ "lower", "DOTNET_GCHeapCount", "a" },
 		{ "digit", "1A", "/x" },
 		{ "equals", "A=B", "/x" },
 		{ "empty", "", "/x" },
@@ -97,71 +101,70 @@ static int one(set_function *set, void *userdata, const char *vice)
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (strcmp(rows[i].vice, vice) == 0)
-			return set(userdata, rows[i].name, rows[i].value);
+			return set(sink, rows[i].name, rows[i].value);
 	memset(text, 'A', sizeof(text));
 	text[sizeof(text) - 1] = '\0';
 	if (strcmp(vice, "long-value") == 0)
-		return set(userdata, "A", text);
+		return set(sink, "A", text);
 	text[4096] = '\0';
 	if (strcmp(vice, "longest-value") == 0)
-		return set(userdata, "A", text);
+		return set(sink, "A", text);
 	text[65] = '\0';
 	if (strcmp(vice, "long-name") == 0)
-		return set(userdata, text, "1");
+		return set(sink, text, "1");
 	text[64] = '\0';
-	return set(userdata, text, "1");
+	return set(sink, text, "1");
 }
 
-static int environment(const struct sidecard_placement *placement,
-		       const struct sidecard_setting *settings, size_t n_settings,
-		       set_function *set, void *userdata)
+static int environment(const struct sidecard_request *request, const struct sidecard_sink *sink)
 {
-	const char *vice = "";
+	const char *vice = sidecard_setting(request, "vice");
 
-	for (size_t i = 0; i < n_settings; i++)
-		if (strcmp(settings[i].key, "vice") == 0)
-			vice = settings[i].value;
 	if (strcmp(vice, "") == 0)
-		return tell_everything(placement, settings, n_settings, set, userdata);
+		return tell_everything(request, sink);
 	if (strcmp(vice, "thousand") == 0)
-		return many(set, userdata, 1000);
+		return many(sink, 1000);
 	if (strcmp(vice, "64") == 0)
-		return many(set, userdata, 64);
+		return many(sink, 64);
 	if (strcmp(vice, "twice") == 0)
-		return set(userdata, "AB", "1") < 0 ? -1 : set(userdata, "AB", "1");
+		return set(sink, "AB", "1") < 0 ? -1 : set(sink, "AB", "1");
 	if (strcmp(vice, "prefix") == 0)
-		return set(userdata, "AB", "1") < 0 ? -1 : set(userdata, "A", "1");
+		return set(sink, "AB", "1") < 0 ? -1 : set(sink, "A", "1");
 	if (strcmp(vice, "fails") == 0)
 		return -EIO;
 	if (strcmp(vice, "fails-upwards") == 0)
 		return 1;
 	if (strcmp(vice, "stubborn") == 0) {
-		set(userdata, "LD_AUDIT", "/x");
-		set(userdata, "A", "1");
+		set(sink, "LD_AUDIT", "/x");
+		set(sink, "A", "1");
 		return 0;
 	}
-	return one(set, userdata, vice);
+	return one(sink, vice);
 }
 
-static const char *const keys[] = { "other", KEY, NULL };
-
-const struct sidecard_plugin sidecard_plugin = {
-	.api_version = VERSION,
-	.name = NAME,
-	.version = "1",
-	.rounding = ROUNDING,
-	.keys = keys,
-#ifndef VICE_FUNCTION
-	.environment = environment,
-#endif
+static const struct sidecard_key keys[] = {
+	{ "other", SIDECARD_KEY_UINT, .most = 9, .value = "3", .help = "A number." },
+	{ KEY, SIDECARD_KEY_TEXT, .most = 64, .value = "", .help = "What it does wrong." },
 };
 
+static const struct sidecard_live lives[] = { { .what = "nothing" } };
+
+extern const struct sidecard_plugin sidecard_plugin;
+const struct sidecard_plugin sidecard_plugin = {
+	.api_version = VERSION,
+	.size = sizeof(sidecard_plugin),
+	.name = NAME,
+	.version = "1",
+	.runtime = "none",
+	.rounding = ROUNDING,
+	.modes = SIDECARD_MODE_FIXED,
+	.overcommit_permille = 1000,
+	.keys = SIDECARD_TABLE(keys),
 #ifdef VICE_FUNCTION
-/* Left out of the table on purpose. */
-void *unused_environment(void);
-void *unused_environment(void)
-{
-	return (void *)environment;
-}
+	.lives = { lives, 0, sizeof(lives[0]) },
+#else
+	.lives = SIDECARD_TABLE(lives),
 #endif
+	.environment = environment,
+};
 #endif
