@@ -19,7 +19,7 @@
 enum owed { OWED_PAGE = 1 << 0, OWED_ENV = 1 << 1, OWED_ALL = OWED_PAGE | OWED_ENV };
 
 struct publish {
-	int dirfd, env_dirfd, lock_fd;
+	int dirfd, env_dirfd, conf_dirfd, lock_fd;
 	struct pages *pages;
 	struct sockets *sockets;
 	struct bus *bus;
@@ -146,7 +146,8 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* What an earlier life left, sorted; a name that has both a page and an env file is there once. */
+/* What an earlier life left, sorted; a name that has a page, an env file and a fragment is there
+ * once. */
 static int names_found(struct publish *publish)
 {
 	cleanup(close_fdp) int live_dirfd = openat(publish->dirfd, "live",
@@ -160,6 +161,8 @@ static int names_found(struct publish *publish)
 	r = names_list(live_dirfd, "", names);
 	if (r == 0)
 		r = names_list(publish->env_dirfd, ".env", names);
+	if (r == 0)
+		r = names_list(publish->conf_dirfd, FRAGMENT_SUFFIX, names);
 	if (r < 0)
 		return r;
 	if (names->n_items > 0)
@@ -183,6 +186,8 @@ static int files_open(struct publish *publish, const char *runtime_dir, struct f
 	if (r == 0)
 		r = directory_open(publish->dirfd, "env", &publish->env_dirfd, fault);
 	if (r == 0)
+		r = directory_open(publish->dirfd, "conf", &publish->conf_dirfd, fault);
+	if (r == 0)
 		r = directory_open(publish->dirfd, "live", &live_dirfd, fault);
 	if (r == 0)
 		r = lock_open(publish->dirfd, runtime_dir, &publish->lock_fd, fault);
@@ -192,6 +197,7 @@ static int files_open(struct publish *publish, const char *runtime_dir, struct f
 		return r;
 	file_sweep(publish->dirfd);
 	file_sweep(publish->env_dirfd);
+	file_sweep(publish->conf_dirfd);
 	r = names_found(publish);
 	if (r < 0)
 		return fault_set(fault, r, "'%s' cannot be listed: %s", runtime_dir, strerror(-r));
@@ -206,7 +212,7 @@ int publish_open(const struct publish_options *options, const struct publish_han
 
 	if (!publish)
 		return fault_set(fault, -ENOMEM, "publication: no memory");
-	publish->dirfd = publish->env_dirfd = publish->lock_fd = -1;
+	publish->dirfd = publish->env_dirfd = publish->conf_dirfd = publish->lock_fd = -1;
 	if (fault)
 		*fault = (struct fault){ 0 };
 	r = files_open(publish, options->runtime_dir, fault);
@@ -237,6 +243,27 @@ int publish_set_bus(struct publish *publish, sd_bus *bus, struct fault *fault)
 	return r;
 }
 
+void publish_reload_finished(struct publish *publish, int result, const struct fault_list *faults)
+{
+	if (publish->sockets)
+		sockets_reload_finished(publish->sockets, result, faults);
+	if (publish->bus)
+		bus_reload_finished(publish->bus, result, faults);
+}
+
+static bool is_ready(const void *userdata, size_t i)
+{
+	const struct publish *publish = userdata;
+
+	return !publish->owed || !(publish->owed[i] & OWED_ENV);
+}
+
+void publish_registered(struct publish *publish)
+{
+	if (publish->sockets)
+		sockets_registered(publish->sockets, is_ready, publish);
+}
+
 int publish_bus_state(const struct publish *publish)
 {
 	return publish->bus ? bus_state(publish->bus) : -ENOTCONN;
@@ -255,6 +282,7 @@ struct publish *publish_free(struct publish *publish)
 	free(publish->owed);
 	free(publish->todo);
 	close_fdp(&publish->env_dirfd);
+	close_fdp(&publish->conf_dirfd);
 	close_fdp(&publish->dirfd);
 	close_fdp(&publish->lock_fd);
 	free(publish);
@@ -287,6 +315,10 @@ static int remove_workload(struct publish *publish, const char *name, struct fau
 	q = env_remove(publish->env_dirfd, name);
 	if (q < 0)
 		r = fault_set(fault, q, "'env/%s.env' cannot be removed: %s", name, strerror(-q));
+	q = fragment_remove(publish->conf_dirfd, name);
+	if (q < 0)
+		r = fault_set(fault, q, "'conf/%s" FRAGMENT_SUFFIX "' cannot be removed: %s", name,
+			      strerror(-q));
 	return r;
 }
 
@@ -416,30 +448,8 @@ static int write_pages(struct publish *publish, const struct publish_view *view,
 	return r;
 }
 
-static int write_envs(struct publish *publish, const struct publish_view *view, const bool *changed,
-		      struct fault *fault)
-{
-	int r = 0;
-
-	for (size_t k = 0; k < publish->n_todo; k++) {
-		uint32_t i = publish->todo[k];
-		const struct strings *extra = view->environments ? &view->environments[i] : NULL;
-		int q;
-
-		if (!(publish->owed[i] & OWED_ENV))
-			continue;
-		q = env_write(publish->env_dirfd, &view->plan->workloads[i],
-			      generation_of(view, changed, i), extra, fault);
-		if (q < 0)
-			r = q;
-		else
-			publish->owed[i] &= (unsigned char)~OWED_ENV;
-	}
-	return r;
-}
-
-static int write_files(struct publish *publish, const struct publish_view *view,
-		       const bool *changed, struct fault *fault)
+static int update_pages(struct publish *publish, const struct publish_view *view,
+			const bool *changed, struct fault *fault)
 {
 	bool same = publish->owed && ((view->same_workloads && !publish->is_behind) ||
 				      names_are_those(publish, view));
@@ -455,10 +465,6 @@ static int write_files(struct publish *publish, const struct publish_view *view,
 	todo_add_changed(publish, changed, view->plan->n_workloads);
 	q = write_pages(publish, view, changed, fault);
 	r = q < 0 ? q : r;
-	if (publish->handler.environments_wanted)
-		publish->handler.environments_wanted(publish->handler.userdata);
-	q = write_envs(publish, view, changed, fault);
-	r = q < 0 ? q : r;
 	todo_drop_done(publish);
 	return r;
 }
@@ -466,12 +472,63 @@ static int write_files(struct publish *publish, const struct publish_view *view,
 int publish_update(struct publish *publish, const struct publish_view *view, const bool *changed,
 		   struct fault *fault)
 {
-	int r = write_files(publish, view, changed, fault);
+	int r = update_pages(publish, view, changed, fault);
 
 	publish->view = view;
 	if (publish->sockets)
 		sockets_update(publish->sockets, changed);
 	if (publish->bus)
 		bus_update(publish->bus, changed);
+	return r;
+}
+
+static int write_fragment(struct publish *publish, uint32_t i, struct fault *fault)
+{
+	const struct publish_view *view = publish->view;
+	const char *name = view_name(view, i);
+	int r;
+
+	if (view->lines && view->lines[i].n_items > 0)
+		return fragment_write(publish->conf_dirfd, name, &view->lines[i], fault);
+	r = fragment_remove(publish->conf_dirfd, name);
+	return r < 0 ? fault_set(fault, r, "fragment of workload '%s' cannot be removed: %s", name,
+				 strerror(-r))
+		     : 0;
+}
+
+static int write_env(struct publish *publish, uint32_t i, struct fault *fault)
+{
+	const struct publish_handler *handler = &publish->handler;
+	const struct publish_view *view = publish->view;
+	int r, q;
+
+	if (handler->environment_wanted &&
+	    handler->environment_wanted(handler->userdata, i) == PUBLISH_LATER)
+		return 0;
+	/* First: who waits for a new generation in the env file finds the fragment that belongs to
+	 * it. */
+	q = write_fragment(publish, i, fault);
+	r = env_write(publish->env_dirfd, &view->plan->workloads[i],
+		      view->generations ? view->generations[i] : view->generation,
+		      view->environments ? &view->environments[i] : NULL, fault);
+	r = r < 0 ? r : q;
+	if (r == 0)
+		publish->owed[i] &= (unsigned char)~OWED_ENV;
+	return r;
+}
+
+int publish_files(struct publish *publish, struct fault *fault)
+{
+	int r = 0, q;
+
+	if (!publish->view || publish->is_behind)
+		return 0;
+	for (size_t k = 0; k < publish->n_todo; k++) {
+		if (!(publish->owed[publish->todo[k]] & OWED_ENV))
+			continue;
+		q = write_env(publish, publish->todo[k], fault);
+		r = q < 0 ? q : r;
+	}
+	todo_drop_done(publish);
 	return r;
 }

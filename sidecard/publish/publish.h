@@ -1,7 +1,8 @@
-/* Plan → what everybody reads: live pages, env files, the Varlink socket, D-Bus. In this order, the
- * page first: it is the one that somebody waits on. */
+/* Plan → what everybody reads: live pages, the Varlink socket, D-Bus, env files. In this order: the
+ * page is the one that somebody waits on, an env file the one that nobody does. */
 #pragma once
 
+#include <jansson.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 
@@ -20,6 +21,11 @@ struct publish_view {
 	/* Extra environment per workload, from its plugin and Environment= lines: n_environments[i]
 	 * strings KEY=VALUE. */
 	const struct strings *environments;
+	/* Per workload, for who registers: arguments that its plugin proposes, and the names of
+	 * those variables that go behind what the caller's environment has. NULL: none. */
+	const struct strings *arguments, *appended;
+	/* Per workload: lines of a configuration that its plugin proposes. NULL: none. */
+	const struct strings *lines;
 	/* A promise that the workloads (names and order) are those of the earlier update, so that a
 	 * change of one quota costs nothing per workload that kept its answer. False: every name is
 	 * compared. */
@@ -36,23 +42,33 @@ struct peer {
 			     */
 };
 
+enum { PUBLISH_LATER = 1 };
+
 /* What publishers ask of the daemon. Each returns 0 or -errno with @fault: -EACCES, -ENOENT (no
  * such workload), -EEXIST, -ENOSPC (too many). */
 struct publish_handler {
 	void *userdata;
-	/* Registers the peer's own process; @lease_us 0: until it ends. */
+	/* Registers the peer's own process; @lease_us 0: until it ends. PUBLISH_LATER: it is done,
+	 * and publish_registered() tells when its place and numbers are those with it in. */
 	int (*register_process)(void *userdata, const struct peer *peer, const char *workload,
 				uint64_t lease_us, struct fault *fault);
 	int (*heartbeat)(void *userdata, const struct peer *peer, struct fault *fault);
 	int (*release)(void *userdata, const struct peer *peer, struct fault *fault);
-	/* Reads the configuration again; @faults gets every fault of every file. */
+	/* Reads the configuration again; @faults gets every fault of every file. 0 with faults: it
+	 * is taken all the same, they cost a workload no more than its plugin. PUBLISH_LATER:
+	 * publish_reload_finished() tells. */
 	int (*reload)(void *userdata, const struct peer *peer, struct fault_list *faults);
 	/* malloc'ed text, NULL where there is no such workload. */
 	char *(*explain)(void *userdata, const char *workload);
-	/* The pages are out and the environments of view->environments are read next: the time to
-	 * make those of what changed, which nobody waits on within microseconds. NULL: they are
-	 * there already. */
-	void (*environments_wanted)(void *userdata);
+	/* For peers that are privileged; each may be NULL. New references: what regulators were
+	 * given and said since line @after, and what workloads whose names are above @after (NULL:
+	 * all) use at this moment. NULL where memory is short. */
+	json_t *(*samples)(void *userdata, uint64_t after);
+	json_t *(*measure)(void *userdata, const char *after);
+	/* The env file of workload @i is written next: the time to make view->environments[i],
+	 * which nobody waits on within microseconds. NULL: all are there already. 0, or
+	 * PUBLISH_LATER: the file stays owed until it is there. */
+	int (*environment_wanted)(void *userdata, size_t i);
 };
 
 struct publish_options {
@@ -86,9 +102,21 @@ int publish_bus_state(const struct publish *publish);
  * file; their page is marked gone, then unlinked. A failure of one way (ENOSPC) does not stop the
  * others: 0, or the last -errno with @fault. What failed for a workload is tried again at the next
  * update. The first update writes every workload, changed or not, and removes pages and env files
- * that an earlier life left of others. */
+ * that an earlier life left of others. Env files are owed from here on: publish_files(). */
 int publish_update(struct publish *publish, const struct publish_view *view, const bool *changed,
 		   struct fault *fault);
+/* Writes the env files that are owed. Apart from the update, because making and replacing a file
+ * takes longer than everything else together, and whoever wrote the quota often shares a PU with us
+ * and waits until we sleep. 0, or the last -errno with @fault; what failed stays owed. */
+int publish_files(struct publish *publish, struct fault *fault);
+
+/* To everybody who waits since handler.reload() returned PUBLISH_LATER: as if it had returned
+ * @result with @faults. */
+void publish_reload_finished(struct publish *publish, int result, const struct fault_list *faults);
+
+/* To everybody who waits since handler.register_process() returned PUBLISH_LATER: nothing is being
+ * planned or applied. Who waits for a workload whose env file is owed goes on waiting. */
+void publish_registered(struct publish *publish);
 
 /* The highest generation found in pages that an earlier life left behind; 0 where there are none.
  */
@@ -126,6 +154,14 @@ int env_write(int env_dirfd, const struct plan_workload *workload, uint64_t gene
 /* 0 (also where there is none) or -errno. */
 int env_remove(int env_dirfd, const char *name);
 
+/* publish_fragment.c: /run/sidecard/conf/NAME.conf, what plugins propose as lines of a
+ * configuration, a line each. One that is there and the same is not written again. 0 or -errno. */
+#define FRAGMENT_SUFFIX ".conf"
+int fragment_write(int conf_dirfd, const char *name, const struct strings *lines,
+		   struct fault *fault);
+/* 0 (also where there is none) or -errno. */
+int fragment_remove(int conf_dirfd, const char *name);
+
 /* Whole-file replacement, for env files and new pages: @name in @dirfd becomes a file of mode 0644
  * with these bytes, or (-errno) stays what it was. Nobody sees a half one. */
 int file_replace(int dirfd, const char *name, const void *data, size_t n_bytes);
@@ -139,6 +175,10 @@ int sockets_open(const struct publish_options *options, const struct publish_han
 		 struct sockets **ret_sockets, struct fault *fault);
 struct sockets *sockets_free(struct sockets *sockets);
 void sockets_update(struct sockets *sockets, const bool *changed);
+void sockets_reload_finished(struct sockets *sockets, int result, const struct fault_list *faults);
+/* @is_ready: the answer for workload i is complete. */
+void sockets_registered(struct sockets *sockets, bool (*is_ready)(const void *userdata, size_t i),
+			const void *userdata);
 
 /* publish_bus.c: io.sidecard1. */
 struct bus;
@@ -152,3 +192,4 @@ void bus_set_sys(struct bus *bus, const struct sys *sys);
 int bus_state(const struct bus *bus);
 struct bus *bus_free(struct bus *bus);
 void bus_update(struct bus *bus, const bool *changed);
+void bus_reload_finished(struct bus *bus, int result, const struct fault_list *faults);

@@ -5,6 +5,7 @@
  * Signals go out when the loop has nothing better to do and are coalesced: a receiver always learns
  * of the newest generation, not of each one. The number of those that wait is bounded. */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,7 @@ static int get_manager(sd_bus *connection, const char *path, const char *interfa
 	static const struct cpuset none = { 0 };
 	const struct publish_view *view = bus_view(userdata);
 	const struct plan *plan = view ? view->plan : NULL;
+	const double unknown = NAN;
 
 	(void)connection;
 	(void)path;
@@ -148,6 +150,11 @@ static int get_manager(sd_bus *connection, const char *path, const char *interfa
 		return bus_append_u64(reply, view ? view->generation : 0);
 	if (strcmp(property, "Optimal") == 0)
 		return bus_append_flag(reply, plan && plan->optimal);
+	if (strcmp(property, "Bound") == 0)
+		return sd_bus_message_append_basic(reply, SD_BUS_TYPE_DOUBLE,
+						   plan ? &plan->bound : &unknown);
+	if (strcmp(property, "BoundItem") == 0)
+		return bus_append_u32(reply, plan ? plan->bound_item : 0);
 	if (strcmp(property, "NWorkloads") == 0)
 		return bus_append_u32(reply, plan ? (uint32_t)plan->n_workloads : 0);
 	if (strcmp(property, "NUnplaced") == 0)
@@ -174,6 +181,8 @@ static const sd_bus_vtable manager_vtable[] = {
 	SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),
 	SD_BUS_PROPERTY("Generation", "t", get_manager, 0, CHANGES),
 	SD_BUS_PROPERTY("Optimal", "b", get_manager, 0, CHANGES),
+	SD_BUS_PROPERTY("Bound", "d", get_manager, 0, CHANGES),
+	SD_BUS_PROPERTY("BoundItem", "u", get_manager, 0, CHANGES),
 	SD_BUS_PROPERTY("NWorkloads", "u", get_manager, 0, CHANGES),
 	SD_BUS_PROPERTY("NUnplaced", "u", get_manager, 0, CHANGES),
 	SD_BUS_PROPERTY("CPUs", "s", get_manager, 0, CHANGES),
@@ -184,9 +193,9 @@ static const sd_bus_vtable manager_vtable[] = {
 
 static char **manager_changing(void)
 {
-	static const char *const names[] = { "Generation", "Optimal", "NWorkloads",
-					     "NUnplaced",  "CPUs",    "Housekeeping",
-					     NULL };
+	static const char *const names[] = { "Generation", "Optimal",	   "Bound",
+					     "BoundItem",  "NWorkloads",   "NUnplaced",
+					     "CPUs",	   "Housekeeping", NULL };
 
 	return (char **)names; /* sd-bus only reads them */
 }
@@ -475,8 +484,10 @@ int bus_open(sd_bus *connection, const struct publish_handler *handler,
 	if (!bus)
 		return fault_set(fault, -ENOMEM, "no memory for the D-Bus interface");
 	*bus = (struct bus){ .bus = sd_bus_ref(connection), .handler = *handler, .view = view };
-	r = sd_bus_add_object_vtable(connection, bus_slot(bus), BUS_PATH, BUS_MANAGER,
-				     manager_vtable, bus);
+	r = bus_limits_open(bus);
+	if (r >= 0)
+		r = sd_bus_add_object_vtable(connection, bus_slot(bus), BUS_PATH, BUS_MANAGER,
+					     manager_vtable, bus);
 	if (r >= 0)
 		r = sd_bus_add_object_manager(connection, bus_slot(bus), BUS_PATH);
 	if (r >= 0)
@@ -525,6 +536,7 @@ struct bus *bus_free(struct bus *bus)
 	if (sd_bus_is_open(bus->bus) > 0)
 		sd_bus_release_name_async(bus->bus, NULL, BUS_NAME, on_release_reply, NULL);
 	bus_calls_done(bus);
+	bus_limits_done(bus);
 	sd_event_source_disable_unref(bus->soon);
 	sd_event_source_disable_unref(bus->later);
 	sd_bus_slot_unref(bus->name_slot);

@@ -23,6 +23,7 @@ struct bus_call {
 	struct bus *bus;
 	sd_bus_message *call;
 	sd_bus_slot *slot;
+	bool reloads; /* waits for bus_reload_finished() */
 };
 
 /* Replies to a call that was put aside. */
@@ -121,8 +122,7 @@ static int credentials_read(sd_bus_message *message, struct credentials *credent
 	return credentials->has_user && credentials->has_process ? 0 : -ENODATA;
 }
 
-/* Who sent the call, by the driver's answer. 0, or -errno: not known. */
-static int sender_of(const struct bus *bus, sd_bus_message *answer, struct peer *ret_peer)
+int bus_sender_of(const struct bus *bus, sd_bus_message *answer, struct peer *ret_peer)
 {
 	struct credentials credentials = { .noted = { .pidfd = -1 } };
 	const char *sender = sd_bus_message_get_sender(answer);
@@ -141,24 +141,47 @@ static int sender_of(const struct bus *bus, sd_bus_message *answer, struct peer 
 	return 0;
 }
 
-static void do_reload(const struct bus *bus, const struct peer *peer, sd_bus_message *call)
+/* Warnings are in the journal: a method that did what it was told says nothing. */
+static void reply_reloaded(sd_bus_message *call, int result, const struct fault_list *faults)
+{
+	cleanup(freep) char *text = NULL;
+	size_t n_text;
+	FILE *file;
+
+	if (result >= 0) {
+		reply_empty(call);
+		return;
+	}
+	file = open_memstream(&text, &n_text);
+	for (size_t i = 0; file && i < faults->n_texts; i++)
+		fprintf(file, "%s%s", i > 0 ? "\n" : "", faults->texts[i]);
+	if (file)
+		fclose(file);
+	reply_error(call, "io.sidecard1.Error.ConfigurationFaulty",
+		    faults->n_texts > 0 && text ? text : strerror(-result));
+}
+
+/* True where the answer comes later. */
+static bool do_reload(const struct bus *bus, const struct peer *peer, sd_bus_message *call)
 {
 	struct fault_list faults = { 0 };
 	int r = bus->handler.reload(bus->handler.userdata, peer, &faults);
-	cleanup(freep) char *text = NULL;
-	size_t n_text;
-	FILE *file = open_memstream(&text, &n_text);
 
-	for (size_t i = 0; file && i < faults.n_texts; i++)
-		fprintf(file, "%s%s", i > 0 ? "\n" : "", faults.texts[i]);
-	if (file)
-		fclose(file);
-	if (r >= 0 && faults.n_texts == 0 && faults.n_lost == 0)
-		reply_empty(call);
-	else
-		reply_error(call, "io.sidecard1.Error.ConfigurationFaulty",
-			    faults.n_texts > 0 && text ? text : strerror(r < 0 ? -r : ENOMEM));
+	if (r != PUBLISH_LATER)
+		reply_reloaded(call, r, &faults);
 	fault_list_done(&faults);
+	return r == PUBLISH_LATER;
+}
+
+void bus_reload_finished(struct bus *bus, int result, const struct fault_list *faults)
+{
+	for (struct bus_call *waiting = bus->calls, *next; waiting; waiting = next) {
+		next = waiting->next;
+		if (!waiting->reloads)
+			continue;
+		reply_reloaded(waiting->call, result, faults);
+		bus_call_free(waiting);
+	}
 }
 
 static int on_credentials(sd_bus_message *answer, void *userdata, sd_bus_error *ret_error)
@@ -167,13 +190,14 @@ static int on_credentials(sd_bus_message *answer, void *userdata, sd_bus_error *
 	struct peer peer = { .pidfd = -1 };
 
 	(void)ret_error;
-	if (sender_of(waiting->bus, answer, &peer) < 0 || !peer.is_privileged)
+	if (bus_sender_of(waiting->bus, answer, &peer) < 0 || !peer.is_privileged)
 		reply_error(waiting->call, SD_BUS_ERROR_ACCESS_DENIED,
 			    "only root and group sidecard of this host may do this");
 	else
-		do_reload(waiting->bus, &peer, waiting->call);
+		waiting->reloads = do_reload(waiting->bus, &peer, waiting->call);
 	peer_done(&peer);
-	bus_call_free(waiting);
+	if (!waiting->reloads)
+		bus_call_free(waiting);
 	return 1;
 }
 

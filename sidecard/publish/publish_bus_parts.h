@@ -33,6 +33,7 @@ struct bus_item {
 };
 
 struct bus_call;
+struct bus_limits;
 
 #define N_BUS_SLOTS 12
 
@@ -54,6 +55,7 @@ struct bus {
 	uint64_t told; /* generation of the manager's last signal */
 	sd_event_source *soon, *later;
 
+	struct bus_limits *limits;
 	struct bus_call *calls; /* wait for the bus to say who sent them */
 	unsigned n_calls;
 
@@ -73,6 +75,14 @@ static inline const struct publish_view *bus_view(const struct bus *bus)
 int bus_on_reload(sd_bus_message *message, void *userdata, sd_bus_error *ret_error);
 /* Forgets the calls that still wait. */
 void bus_calls_done(struct bus *bus);
+
+/* Who sent the call, by the driver's answer to GetConnectionCredentials. 0, or -errno: not known.
+ */
+int bus_sender_of(const struct bus *bus, sd_bus_message *answer, struct peer *ret_peer);
+
+/* publish_bus_limit.c: first of all, so that it sees every call. 0 or -errno. */
+int bus_limits_open(struct bus *bus);
+void bus_limits_done(struct bus *bus);
 
 /* publish_bus_objects.c */
 int bus_objects_open(struct bus *bus);

@@ -3,8 +3,9 @@
  *
  * A bad client hurts itself only. It holds at most one message in and one piece of an answer out;
  * the next message is not looked at before the last answer has left; their number is capped, per
- * user too; one that never says anything is shown out. Nothing here waits, and nothing wakes up
- * while nobody talks. */
+ * user too; one that never says anything is shown out; and the loop's time that a user's clients
+ * take is counted and has a share (account.h). Nothing here waits, and nothing wakes up while
+ * nobody talks. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,14 +13,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "publish/varlink_server.h"
-
-#define SOCKET_NAME "io.sidecard"
 
 /* Two descriptors each (socket and pidfd), so that the usual limit of 1,024 is never reached by
  * clients alone. */
@@ -35,6 +32,8 @@
 /* Per wake-up: the loop has others to serve. */
 #define N_ACCEPTS_MAX  16u
 #define N_MESSAGES_MAX 32u
+/* And time: a quota event waits no longer for a client than that, and the call under way. */
+#define WAKE_UP_US 1000u
 /* After quota and hotplug events, which are what everybody here waits for. */
 #define PRIORITY (SD_EVENT_PRIORITY_NORMAL + 10)
 
@@ -69,6 +68,51 @@ static void handshake_arm(struct sockets *sockets)
 	sd_event_source_set_time_relative(sockets->handshake_timer,
 					  deadline_us > now_us ? deadline_us - now_us : 0);
 	sd_event_source_set_enabled(sockets->handshake_timer, SD_EVENT_ONESHOT);
+}
+
+static uint64_t sockets_now_us(const struct sockets *sockets)
+{
+	return sockets->sys->now_us(sockets->sys);
+}
+
+static void overdraft_arm(struct sockets *sockets)
+{
+	uint64_t first_us = UINT64_MAX, now_us = sockets_now_us(sockets);
+
+	for (const struct connection *c = sockets->connections; c; c = c->next)
+		if (c->paused_until_us > 0 && c->paused_until_us < first_us)
+			first_us = c->paused_until_us;
+	if (first_us == UINT64_MAX) {
+		sd_event_source_set_enabled(sockets->overdraft_timer, SD_EVENT_OFF);
+		return;
+	}
+	sd_event_source_set_time_relative(sockets->overdraft_timer,
+					  first_us > now_us ? first_us - now_us : 0);
+	sd_event_source_set_enabled(sockets->overdraft_timer, SD_EVENT_ONESHOT);
+}
+
+/* False where the connection has to wait for its user's account. */
+static bool connection_may_go_on(struct connection *connection)
+{
+	struct sockets *sockets = connection->sockets;
+	uint64_t now_us = sockets_now_us(sockets), wait_us;
+
+	if (connection->peer.is_privileged)
+		return true;
+	wait_us = accounts_wait_us(&sockets->accounts, connection->peer.uid, now_us);
+	connection->paused_until_us = wait_us > 0 ? now_us + wait_us : 0;
+	return wait_us == 0;
+}
+
+static void connection_charge(struct connection *connection, uint64_t since_us)
+{
+	struct sockets *sockets = connection->sockets;
+	uint64_t now_us = sockets_now_us(sockets);
+
+	if (!connection->peer.is_privileged)
+		accounts_charge(&sockets->accounts, connection->peer.uid, now_us,
+				(now_us > since_us ? now_us - since_us : 0) + sockets->extra_us);
+	sockets->extra_us = 0;
 }
 
 /* Frees what failed, unless a caller further up still holds a connection. */
@@ -182,16 +226,20 @@ static void connection_message(struct connection *connection, const char *text, 
 static bool connection_is_free(const struct connection *connection)
 {
 	return !connection->failed && varlink_output_n_bytes(&connection->output) == 0 &&
-	       connection->stream.kind == STREAM_NONE;
+	       connection->stream.kind == STREAM_NONE && !connection->reloads &&
+	       !connection->registers[0];
 }
 
 /* Answers what has been received, in order. */
 static void connection_answer(struct connection *connection)
 {
+	uint64_t begin_us = sockets_now_us(connection->sockets);
 	const char *text;
 	size_t n_text;
 
 	for (unsigned i = 0; i < N_MESSAGES_MAX && connection_is_free(connection); i++) {
+		if (i > 0 && sockets_now_us(connection->sockets) - begin_us > WAKE_UP_US)
+			break;
 		if (!varlink_input_next(&connection->input, &text, &n_text))
 			break;
 		connection_message(connection, text, n_text);
@@ -244,12 +292,14 @@ static void connection_listen(struct connection *connection)
 		connection_fail(connection); /* nothing to answer any more */
 	if (connection->failed)
 		return;
-	if (is_free && !has_message)
+	if (is_free && !has_message && connection->paused_until_us == 0)
 		events |= EPOLLIN;
 	/* Messages beyond a wake-up's share wait for the next one: the socket is writable at once.
 	 */
-	if (varlink_output_n_bytes(&connection->output) > 0 || stream_is_due(connection) ||
-	    (is_free && has_message))
+	if (connection->paused_until_us > 0)
+		events = 0; /* until the timer */
+	else if (varlink_output_n_bytes(&connection->output) > 0 || stream_is_due(connection) ||
+		 (is_free && has_message))
 		events |= EPOLLOUT;
 	if (events == connection->events)
 		return;
@@ -262,6 +312,7 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
 {
 	struct connection *connection = userdata;
 	struct sockets *sockets = connection->sockets;
+	uint64_t begin_us = sockets_now_us(sockets);
 
 	(void)source;
 	(void)fd;
@@ -270,16 +321,54 @@ static int on_connection(sd_event_source *source, int fd, uint32_t revents, void
 	    !varlink_input_has_message(&connection->input)) {
 		connection_fail(connection); /* nobody is there to read an answer, and nothing is
 						left to do */
+	} else if (!connection_may_go_on(connection)) {
+		connection_listen(connection);
+		overdraft_arm(sockets);
 	} else {
 		connection_send(connection);
 		if (revents & EPOLLIN && connection_is_free(connection))
 			connection_receive(connection);
 		connection_answer(connection);
 		connection_listen(connection);
+		connection_charge(connection, begin_us);
 	}
 	sockets->n_busy--;
 	sockets_sweep(sockets);
 	return 0;
+}
+
+static int on_overdraft_over(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	struct sockets *sockets = userdata;
+	uint64_t now_us = sockets_now_us(sockets);
+
+	(void)source;
+	(void)usec;
+	sockets->n_busy++;
+	for (struct connection *c = sockets->connections; c; c = c->next)
+		if (c->paused_until_us > 0 && c->paused_until_us <= now_us) {
+			c->paused_until_us = 0;
+			connection_listen(c);
+		}
+	sockets->n_busy--;
+	sockets_sweep(sockets);
+	overdraft_arm(sockets);
+	return 0;
+}
+
+/* Longer than anybody patient waits; less, and a connection is let in and served then. */
+#define OVERDRAWN_US 1000000u
+
+/* Before anything is read about the process: who overdraws his account by far is not let in. */
+static bool is_overdrawn(struct sockets *sockets, int fd)
+{
+	struct ucred cred = { 0 };
+	socklen_t n_bytes = sizeof(cred);
+
+	/* Who may change something has no account, so this finds none. */
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n_bytes) == 0 &&
+	       accounts_wait_us(&sockets->accounts, cred.uid, sockets_now_us(sockets)) >
+		       OVERDRAWN_US;
 }
 
 static bool sockets_have_room(const struct sockets *sockets, const struct peer *peer)
@@ -297,8 +386,10 @@ static bool sockets_have_room(const struct sockets *sockets, const struct peer *
 /* Takes over @fd; one that there is no room for is closed without a word. */
 static void sockets_adopt(struct sockets *sockets, int fd)
 {
-	struct connection *connection = calloc(1, sizeof(*connection));
+	struct connection *connection;
+	uint64_t begin_us = sockets_now_us(sockets);
 
+	connection = is_overdrawn(sockets, fd) ? NULL : calloc(1, sizeof(*connection));
 	if (!connection) {
 		close(fd);
 		return;
@@ -312,9 +403,11 @@ static void sockets_adopt(struct sockets *sockets, int fd)
 	    sd_event_add_io(sockets->event, &connection->source, fd, EPOLLIN, on_connection,
 			    connection) < 0 ||
 	    sd_event_source_set_priority(connection->source, PRIORITY) < 0) {
+		connection_charge(connection, begin_us);
 		connection_free(connection);
 		return;
 	}
+	connection_charge(connection, begin_us);
 	connection->next = sockets->connections;
 	sockets->connections = connection;
 	sockets->n_connections++;
@@ -373,115 +466,6 @@ static int on_listener(sd_event_source *source, int fd, uint32_t revents, void *
 	return 0;
 }
 
-static int address_of(const char *directory, const char *name, struct sockaddr_un *ret_address,
-		      struct fault *fault)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", directory, name);
-
-	if (n < 0 || (size_t)n >= sizeof(address.sun_path))
-		return fault_set(fault, -ENAMETOOLONG,
-				 "socket '%s/%s': the path is too long, expected at most %zu bytes",
-				 directory, name, sizeof(address.sun_path) - 1);
-	*ret_address = address;
-	return 0;
-}
-
-/* Refuses to take the place of a socket that somebody serves; one that a dead daemon left may be
- * replaced. */
-static int check_nobody_answers(const struct sockaddr_un *address, struct fault *fault)
-{
-	cleanup(close_fdp) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return fault_set(fault, -errno, "cannot make a socket: %s", strerror(errno));
-	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-	    errno != EAGAIN) /* EAGAIN: alive, with a full queue */
-		return 0;
-	return fault_set(fault, -EADDRINUSE, "socket '%s': another sidecard answers there",
-			 address->sun_path);
-}
-
-/* Binds to a name of its own and renames, so that the socket is never missing and never refuses
- * while we start. */
-static int listener_bind(struct sockets *sockets, int fd, struct fault *fault)
-{
-	char temporary[64];
-	struct sockaddr_un address;
-	struct stat status;
-	mode_t mask;
-	int r;
-
-	snprintf(temporary, sizeof(temporary), ".new." SOCKET_NAME ".%lld", (long long)getpid());
-	r = address_of(sockets->runtime_dir, temporary, &address, fault);
-	if (r < 0)
-		return r;
-	unlinkat(sockets->runtime_dirfd, temporary, 0);
-	mask = umask(0111); /* 0666 from the beginning; a chmod afterwards would follow a link */
-	r = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
-	umask(mask);
-	if (r < 0)
-		return fault_set(fault, r, "socket '%s': cannot bind: %s", address.sun_path,
-				 strerror(-r));
-	if (listen(fd, SOMAXCONN) < 0 ||
-	    fstatat(sockets->runtime_dirfd, temporary, &status, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    renameat(sockets->runtime_dirfd, temporary, sockets->runtime_dirfd, SOCKET_NAME) < 0) {
-		r = -errno;
-		unlinkat(sockets->runtime_dirfd, temporary, 0);
-		return fault_set(fault, r,
-				 "socket '%s/" SOCKET_NAME "': cannot be put in place: %s",
-				 sockets->runtime_dir, strerror(-r));
-	}
-	sockets->socket_inode = status.st_ino;
-	sockets->is_own_listener = true;
-	return 0;
-}
-
-static int listener_make(struct sockets *sockets, struct fault *fault)
-{
-	cleanup(close_fdp) int fd = -1;
-	struct sockaddr_un address;
-	int r = address_of(sockets->runtime_dir, SOCKET_NAME, &address, fault);
-
-	if (r == 0)
-		r = check_nobody_answers(&address, fault);
-	if (r < 0)
-		return r;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return fault_set(fault, -errno, "cannot make the listening socket: %s",
-				 strerror(errno));
-	r = listener_bind(sockets, fd, fault);
-	if (r < 0)
-		return r;
-	sockets->listen_fd = TAKE_FD(fd);
-	return 0;
-}
-
-/* A socket of the service manager's: whatever it is, it must be ours to accept from without
- * waiting. */
-static int listener_adopt(struct sockets *sockets, int listen_fd, struct fault *fault)
-{
-	int is_listening = 0, domain = 0, flags;
-	socklen_t n_bytes = sizeof(is_listening), n_domain = sizeof(domain);
-
-	sockets->listen_fd = listen_fd;
-	if (getsockopt(listen_fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &n_bytes) < 0 ||
-	    getsockopt(listen_fd, SOL_SOCKET, SO_DOMAIN, &domain, &n_domain) < 0 || !is_listening ||
-	    domain != AF_UNIX)
-		return fault_set(
-			fault, -EINVAL,
-			"descriptor %d was passed as the socket, expected a listening unix stream"
-			" socket",
-			listen_fd);
-	flags = fcntl(listen_fd, F_GETFL);
-	if (flags < 0 || fcntl(listen_fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
-	    fcntl(listen_fd, F_SETFD, FD_CLOEXEC) < 0)
-		return fault_set(fault, -errno, "descriptor %d cannot be made non-blocking: %s",
-				 listen_fd, strerror(errno));
-	return 0;
-}
-
 static int timer_make(struct sockets *sockets, sd_event_time_handler_t handler,
 		      sd_event_source **ret_timer)
 {
@@ -500,6 +484,8 @@ static int sockets_listen(struct sockets *sockets, struct fault *fault)
 
 	if (r >= 0)
 		r = timer_make(sockets, on_pause_over, &sockets->pause_timer);
+	if (r >= 0)
+		r = timer_make(sockets, on_overdraft_over, &sockets->overdraft_timer);
 	if (r >= 0)
 		r = sd_event_add_io(sockets->event, &sockets->listener, sockets->listen_fd, EPOLLIN,
 				    on_listener, sockets);
@@ -554,8 +540,7 @@ int sockets_open(const struct publish_options *options, const struct publish_han
 	if (sockets->runtime_dirfd < 0)
 		return fault_set(fault, -errno, "no descriptor for the directory of the socket: %s",
 				 strerror(errno));
-	r = options->listen_fd >= 3 ? listener_adopt(sockets, options->listen_fd, fault)
-				    : listener_make(sockets, fault);
+	r = listener_open(sockets, options->listen_fd, fault);
 	if (r == 0)
 		r = sockets_listen(sockets, fault);
 	if (r < 0)
@@ -564,17 +549,6 @@ int sockets_open(const struct publish_options *options, const struct publish_han
 		history_update(&sockets->history, *view);
 	*ret_sockets = TAKE_PTR(sockets);
 	return 0;
-}
-
-/* Only what is still ours: the next daemon may have put its own there already. */
-static void listener_remove(const struct sockets *sockets)
-{
-	struct stat status;
-
-	if (sockets->is_own_listener &&
-	    fstatat(sockets->runtime_dirfd, SOCKET_NAME, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    status.st_ino == sockets->socket_inode)
-		unlinkat(sockets->runtime_dirfd, SOCKET_NAME, 0);
 }
 
 struct sockets *sockets_free(struct sockets *sockets)
@@ -589,6 +563,7 @@ struct sockets *sockets_free(struct sockets *sockets)
 	sd_event_source_disable_unref(sockets->listener);
 	sd_event_source_disable_unref(sockets->pause_timer);
 	sd_event_source_disable_unref(sockets->handshake_timer);
+	sd_event_source_disable_unref(sockets->overdraft_timer);
 	sd_event_unref(sockets->event);
 	for (size_t i = 0; i < 3; i++) {
 		int fd = (const int[]){ sockets->listen_fd, sockets->reserve_fd,
@@ -624,6 +599,49 @@ void sockets_update(struct sockets *sockets, const bool *changed)
 		connection_listen(c);
 	}
 	stream_share(sockets, false);
+	sockets->n_busy--;
+	sockets_sweep(sockets);
+}
+
+void sockets_registered(struct sockets *sockets, bool (*is_ready)(const void *userdata, size_t i),
+			const void *userdata)
+{
+	sockets->n_busy++;
+	for (struct connection *c = sockets->connections; c; c = c->next) {
+		ssize_t i = c->registers[0] ? view_find(*sockets->view, c->registers) : -1;
+
+		if (!c->registers[0] || (i >= 0 && !is_ready(userdata, (size_t)i)))
+			continue;
+		if (!c->failed && !c->oneway) {
+			if (methods_registered(c) < 0)
+				connection_fail(c);
+			else
+				connection_send(c);
+		}
+		c->registers[0] = '\0';
+		connection_listen(c);
+	}
+	sockets->n_busy--;
+	sockets_sweep(sockets);
+}
+
+void sockets_reload_finished(struct sockets *sockets, int result, const struct fault_list *faults)
+{
+	sockets->n_busy++;
+	for (struct connection *c = sockets->connections; c; c = c->next) {
+		if (!c->reloads)
+			continue;
+		c->reloads = false;
+		if (c->failed || c->oneway) {
+			connection_listen(c);
+			continue;
+		}
+		if (methods_reloaded(c, result, faults) < 0)
+			connection_fail(c);
+		else
+			connection_send(c);
+		connection_listen(c);
+	}
 	sockets->n_busy--;
 	sockets_sweep(sockets);
 }

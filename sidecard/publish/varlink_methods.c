@@ -191,6 +191,30 @@ static json_t *environment_json(const struct publish_view *view, size_t i, const
 	return NULL;
 }
 
+static json_t *strings_json(const struct strings *strings)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; array && strings && i < strings->n_items; i++)
+		if (json_array_append_new(array, json_string(strings->items[i])) < 0) {
+			json_decref(array);
+			return NULL;
+		}
+	return array;
+}
+
+/* What a child does to itself before it becomes its program. */
+static json_t *registered_json(const struct publish_view *view, size_t i, const char *page)
+{
+	const struct workload *conf = view->plan->workloads[i].conf;
+
+	return json_pack("{s:o, s:s, s:o, s:o, s:o, s:s, s:b}", "workload", placement_json(view, i),
+			 "page", page, "environment", environment_json(view, i, page), "append",
+			 strings_json(view->appended ? &view->appended[i] : NULL), "arguments",
+			 strings_json(view->arguments ? &view->arguments[i] : NULL), "memory",
+			 memory_word(conf->memory), "pin", conf->pin != PIN_NONE);
+}
+
 static int reply_registered(struct connection *connection, const char *name)
 {
 	const struct publish_view *view = view_of(connection);
@@ -202,12 +226,16 @@ static int reply_registered(struct connection *connection, const char *name)
 		return -ENOMEM;
 	}
 	if (i < 0)
-		return reply(connection, json_pack("{s:n, s:s, s:[]}", "workload", "page", page,
-						   "environment"));
-	return reply(connection, json_pack("{s:o, s:s, s:o}", "workload",
-					   placement_json(view, (size_t)i), "page", page,
-					   "environment", environment_json(view, (size_t)i, page)));
+		return reply(connection,
+			     json_pack("{s:n, s:s, s:[], s:[], s:[], s:s, s:b}", "workload", "page",
+				       page, "environment", "append", "arguments", "memory", "none",
+				       "pin", 0));
+	return reply(connection, registered_json(view, (size_t)i, page));
 }
+
+/* What a changed set of registrations costs beside the call: a round of planning, lines in the
+ * journal, the checkpoint. Twenty at once, then twenty a second, are more than anybody starts. */
+#define CHANGE_US 5000u
 
 static int run_register(struct connection *connection, const struct varlink_call *call)
 {
@@ -218,6 +246,7 @@ static int run_register(struct connection *connection, const struct varlink_call
 
 	if (!peer_is_alive(&connection->peer))
 		return refuse_unknown(connection);
+	connection->sockets->extra_us += CHANGE_US;
 	r = name_is_valid(name)
 		    ? handler->register_process(handler->userdata, &connection->peer, name,
 						count_of(call, "lease_us"), &fault)
@@ -226,7 +255,16 @@ static int run_register(struct connection *connection, const struct varlink_call
 		return reply_error(connection, "io.sidecard.NoSuchWorkload", "name", name);
 	if (r < 0)
 		return reply_refusal(connection, r, NULL, &fault);
-	return reply_registered(connection, name);
+	if (r != PUBLISH_LATER)
+		return reply_registered(connection, name);
+	snprintf(connection->registers, sizeof(connection->registers), "%s", name);
+	connection->oneway = call->oneway;
+	return 0;
+}
+
+int methods_registered(struct connection *connection)
+{
+	return reply_registered(connection, connection->registers);
 }
 
 static int run_heartbeat(struct connection *connection, const struct varlink_call *call)
@@ -253,6 +291,7 @@ static int run_release(struct connection *connection, const struct varlink_call 
 	(void)call;
 	if (!peer_is_alive(&connection->peer))
 		return refuse_unknown(connection);
+	connection->sockets->extra_us += CHANGE_US;
 	r = handler->release(handler->userdata, &connection->peer, &fault);
 	if (r < 0)
 		return reply_refusal(connection, r, "io.sidecard.NotRegistered", &fault);
@@ -291,21 +330,75 @@ static int run_reload(struct connection *connection, const struct varlink_call *
 {
 	const struct publish_handler *handler = &connection->sockets->handler;
 	struct fault_list faults = { 0 };
-	struct fault fault = { 0 };
 	int r;
 
-	(void)call;
 	if (!connection->peer.is_privileged)
 		return reply_error(connection, "io.sidecard.NotAuthorized", "reason",
 				   "only root and group sidecard of this host may do this");
 	r = handler->reload(handler->userdata, &connection->peer, &faults);
-	/* A failure without a text would look like success. */
-	if (r < 0 && faults.n_texts == 0 && faults.n_lost == 0)
-		r = reply_refusal(connection, r, "io.sidecard.Failed", &fault);
-	else
-		r = reply(connection, json_pack("{s:o}", "faults", faults_json(&faults)));
+	if (r == PUBLISH_LATER) {
+		connection->reloads = true;
+		connection->oneway = call->oneway;
+		r = 0;
+	} else {
+		r = methods_reloaded(connection, r, &faults);
+	}
 	fault_list_done(&faults);
 	return r;
+}
+
+int methods_reloaded(struct connection *connection, int result, const struct fault_list *faults)
+{
+	static const struct fault_list none = { 0 };
+	struct fault fault = { 0 };
+
+	/* A failure without a text would look like success. */
+	if (result < 0 && faults->n_texts == 0 && faults->n_lost == 0)
+		return reply_refusal(connection, result, "io.sidecard.Failed", &fault);
+	return reply(connection,
+		     json_pack("{s:o, s:o}", "faults", faults_json(result < 0 ? faults : &none),
+			       "warnings", faults_json(result < 0 ? &none : faults)));
+}
+
+/* Both make the daemon read files: not for everybody. */
+static int reply_told(struct connection *connection, json_t *told)
+{
+	return told ? reply(connection, told) : -ENOMEM;
+}
+
+static int refuse_unprivileged(struct connection *connection)
+{
+	return reply_error(connection, "io.sidecard.NotAuthorized", "reason",
+			   "only root and group sidecard of this host may do this");
+}
+
+static int reply_not_implemented(struct connection *connection, const struct varlink_call *call)
+{
+	return reply_error(connection, VARLINK_SERVICE ".MethodNotImplemented", "method",
+			   call->method);
+}
+
+static int run_samples(struct connection *connection, const struct varlink_call *call)
+{
+	const struct publish_handler *handler = &connection->sockets->handler;
+
+	if (!connection->peer.is_privileged)
+		return refuse_unprivileged(connection);
+	if (!handler->samples)
+		return reply_not_implemented(connection, call);
+	return reply_told(connection, handler->samples(handler->userdata, count_of(call, "after")));
+}
+
+static int run_measure(struct connection *connection, const struct varlink_call *call)
+{
+	const struct publish_handler *handler = &connection->sockets->handler;
+
+	if (!connection->peer.is_privileged)
+		return refuse_unprivileged(connection);
+	if (!handler->measure)
+		return reply_not_implemented(connection, call);
+	return reply_told(connection,
+			  handler->measure(handler->userdata, string_of(call, "after")));
 }
 
 /* clang-format off */
@@ -323,6 +416,8 @@ static const struct method methods[] = {
 	{ "io.sidecard.Release", run_release, { { 0 } } },
 	{ "io.sidecard.Explain", run_explain, { { "name", PARAMETER_STRING, false } } },
 	{ "io.sidecard.Reload", run_reload, { { 0 } } },
+	{ "io.sidecard.Samples", run_samples, { { "after", PARAMETER_COUNT, true } } },
+	{ "io.sidecard.Measure", run_measure, { { "after", PARAMETER_STRING, true } } },
 };
 /* clang-format on */
 

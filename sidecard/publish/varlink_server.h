@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "publish/account.h"
 #include "publish/peer.h"
 #include "publish/publish.h"
 #include "publish/varlink.h"
@@ -68,9 +69,13 @@ struct connection {
 	struct varlink_output output;
 	struct stream stream;
 	uint64_t deadline_us; /* for the first complete message; UINT64_MAX once there was one */
-	uint32_t events;      /* what the source waits for now */
-	bool at_end;	      /* the peer sends no more */
-	bool failed;	      /* to be closed as soon as nobody is busy with it */
+	uint64_t paused_until_us; /* its user's account is overdrawn; 0: it is not */
+	uint32_t events;	  /* what the source waits for now */
+	bool reloads;		  /* its call waits for sockets_reload_finished() */
+	char registers[64];	  /* its call waits for sockets_registered(), with this workload */
+	bool oneway;		  /* and wants no reply to it */
+	bool at_end;		  /* the peer sends no more */
+	bool failed;		  /* to be closed as soon as nobody is busy with it */
 };
 
 struct sockets {
@@ -92,15 +97,27 @@ struct sockets {
 			   descriptor */
 	sd_event_source *pause_timer;
 	sd_event_source *handshake_timer;
+	sd_event_source *overdraft_timer; /* the first paused connection goes on */
+	struct accounts accounts;
+	uint64_t extra_us; /* what the call under way costs beside its own time */
 
 	struct connection *connections;
 	unsigned n_connections;
 	unsigned n_busy; /* above 0 no connection is freed: a caller further up holds one */
 };
 
+/* publish_listen.c: @listen_fd as in struct publish_options. Removing takes away only what is still
+ * ours. */
+int listener_open(struct sockets *sockets, int listen_fd, struct fault *fault);
+void listener_remove(const struct sockets *sockets);
+
 /* varlink_methods.c: does what @call says and adds the reply, or begins a stream. 0, or -ENOMEM:
  * the connection cannot go on. */
 int methods_call(struct connection *connection, const struct varlink_call *call);
+/* The reply to Register. 0 or -ENOMEM. */
+int methods_registered(struct connection *connection);
+/* The reply to Reload. 0 or -ENOMEM. */
+int methods_reloaded(struct connection *connection, int result, const struct fault_list *faults);
 /* Its names, NULL beyond the last, for the check that the description and the code agree. */
 const char *methods_name(size_t i);
 
@@ -116,6 +133,8 @@ bool stream_is_due(const struct connection *connection);
 void stream_share(struct sockets *sockets, bool is_open);
 /* {..., "generation":N} of one workload; NULL where memory is short. */
 json_t *placement_json(const struct publish_view *view, size_t i);
+/* The word of Memory=. */
+const char *memory_word(enum memory_policy memory);
 /* Index of the workload; -1 where there is none or nothing is published yet. */
 ssize_t view_find(const struct publish_view *view, const char *name);
 

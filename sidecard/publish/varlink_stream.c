@@ -38,16 +38,36 @@ static size_t view_above(const struct publish_view *view, const char *name)
 	return low;
 }
 
+const char *memory_word(enum memory_policy memory)
+{
+	static const char *const words[] = {
+		[MEMORY_PREFERRED] = "preferred",
+		[MEMORY_STRICT] = "strict",
+		[MEMORY_INTERLEAVE] = "interleave",
+		[MEMORY_NONE] = "none",
+	};
+
+	return words[memory];
+}
+
 json_t *placement_json(const struct publish_view *view, size_t i)
 {
-	json_t *json = plan_workload_json(&view->plan->workloads[i]);
+	const struct plan_workload *workload = &view->plan->workloads[i];
+	json_t *json = plan_workload_json(workload);
+	int r = json ? 0 : -1;
 
-	if (json && json_object_set_new(json, "generation",
-					json_integer((json_int_t)view->generations[i])) < 0) {
-		json_decref(json);
-		return NULL;
-	}
-	return json;
+	if (r == 0)
+		r = json_object_set_new(json, "generation",
+					json_integer((json_int_t)view->generations[i]));
+	if (r == 0)
+		r = json_object_set_new(json, "memory",
+					json_string(memory_word(workload->conf->memory)));
+	if (r == 0 && workload->reason)
+		r = json_object_set_new(json, "reason", json_string(workload->reason));
+	if (r == 0)
+		return json;
+	json_decref(json);
+	return NULL;
 }
 
 static void history_forget_oldest(struct history *history)

@@ -272,6 +272,7 @@ static const char *error_of(sd_bus_message *reply)
 static inline void variant_text(sd_bus_message *message, char *text, size_t size)
 {
 	const char *contents, *s;
+	double d;
 	uint64_t t;
 	uint32_t u;
 	char type;
@@ -297,6 +298,9 @@ static inline void variant_text(sd_bus_message *message, char *text, size_t size
 	} else if (contents[0] == 'u') {
 		assert_true(sd_bus_message_read_basic(message, 'u', &u) > 0);
 		snprintf(text, size, "%u", u);
+	} else if (contents[0] == 'd') {
+		assert_true(sd_bus_message_read_basic(message, 'd', &d) > 0);
+		snprintf(text, size, "%g", d);
 	} else {
 		assert_true(sd_bus_message_read_basic(message, 't', &t) > 0);
 		snprintf(text, size, "%llu", (unsigned long long)t);

@@ -34,6 +34,7 @@
 struct asked {
 	int result;
 	const char *fault;
+	int register_result; /* PUBLISH_LATER, where it is not refused */
 	unsigned n_register, n_heartbeat, n_release, n_reload;
 	struct peer peer;
 	char workload[64];
@@ -83,7 +84,7 @@ static inline int on_register(void *userdata, const struct peer *peer, const cha
 	asked->n_register++;
 	asked->lease_us = lease_us;
 	snprintf(asked->workload, sizeof(asked->workload), "%s", workload);
-	return answer(asked, peer, fault);
+	return answer(asked, peer, fault) < 0 ? asked->result : asked->register_result;
 }
 
 static inline int on_heartbeat(void *userdata, const struct peer *peer, struct fault *fault)
@@ -105,7 +106,8 @@ static inline int on_reload(void *userdata, const struct peer *peer, struct faul
 	asked->n_reload++;
 	for (size_t i = 0; i < N_ELEMENTS(asked->faults) && asked->faults[i]; i++)
 		fault_list_add(faults, "%s", asked->faults[i]);
-	return answer(asked, peer, NULL);
+	answer(asked, peer, NULL);
+	return asked->result;
 }
 
 static inline char *on_explain(void *userdata, const char *workload)

@@ -10,6 +10,7 @@ static void everything_can_be_read(void **state)
 		{ PATH, MANAGER, "Version", SIDECARD_VERSION },
 		{ PATH, MANAGER, "Generation", "2" },
 		{ PATH, MANAGER, "Optimal", "true" },
+		{ PATH, MANAGER, "BoundItem", "0" },
 		{ PATH, MANAGER, "NWorkloads", "2" },
 		{ PATH, MANAGER, "NUnplaced", "0" },
 		{ PATH, MANAGER, "CPUs", "0-3" },

@@ -201,6 +201,116 @@ static void strangers_read_and_change_nothing(void **state)
 	}
 }
 
+/* In a process of another user: how many of @n calls to Explain were answered, at most 250; 255 on
+ * any error but the one that is expected. */
+static int stranger_explains(const struct fixture *f, unsigned n)
+{
+	unsigned n_done = 0;
+	sd_bus *bus;
+
+	if (setgid(65534) < 0 || setuid(65534) < 0)
+		return 255;
+	bus = connect_to(f);
+	for (unsigned i = 0; i < n; i++) {
+		sd_bus_error error = SD_BUS_ERROR_NULL;
+		sd_bus_message *call = NULL;
+
+		if (sd_bus_message_new_method_call(bus, &call, NAME, PATH, MANAGER, "Explain") <
+			    0 ||
+		    sd_bus_message_append_basic(call, 's', "w00000") < 0)
+			return 255;
+		if (sd_bus_call(bus, call, 0, &error, NULL) >= 0)
+			n_done++;
+		else if (!sd_bus_error_has_name(&error, SD_BUS_ERROR_LIMITS_EXCEEDED))
+			return 255;
+		sd_bus_error_free(&error);
+		sd_bus_message_unref(call);
+	}
+	return (int)(n_done < 250 ? n_done : 250);
+}
+
+static int explains_in_a_child(struct fixture *f, unsigned n)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0) {
+		alarm(60);
+		_exit(stranger_explains(f, n));
+	}
+	while (waitpid(pid, &status, WNOHANG) == 0)
+		turn(f);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+}
+
+static uint64_t frozen_now_us(const struct sys *sys)
+{
+	(void)sys;
+	return 5000000;
+}
+
+/* The clock stands still: 51 explanations of 2 ms are what a user has at once. */
+static void who_asks_too_much_is_refused(void **state)
+{
+	struct fixture *f;
+	sd_bus_message *reply;
+
+	(void)state;
+	if (!dbus_daemon_is_installed() || getuid() != 0)
+		skip(); /* only root can become somebody else */
+	f = fixture_new(1, POLICY_OPEN);
+	f->sys.now_us = frozen_now_us;
+	assert_int_equal(explains_in_a_child(f, 200), 51);
+	/* Another connection is no way out, but for the moment until the bus has told whose it is.
+	 */
+	assert_in_range(explains_in_a_child(f, 200), 0, 32);
+	for (unsigned i = 0; i < 100; i++) {
+		reply = ask(f, PATH, MANAGER, "Explain", "w00000", NULL);
+		assert_false(sd_bus_message_is_method_error(reply, NULL));
+		sd_bus_message_unref(reply);
+	}
+	fixture_free(f);
+}
+
+/* A reload that has to ask plugins first is answered when they are known. */
+static void a_reload_may_take_its_time(void **state)
+{
+	struct fixture *f;
+	sd_bus_message *replies[2] = { 0 };
+	sd_bus_slot *slots[2] = { 0 };
+	struct fault_list faults = { 0 };
+
+	(void)state;
+	if (!dbus_daemon_is_installed())
+		skip();
+	f = fixture_new(1, POLICY_OPEN);
+	f->asked.result = PUBLISH_LATER;
+	for (size_t i = 0; i < 2; i++) {
+		sd_bus_message *call = NULL;
+
+		assert_true(sd_bus_message_new_method_call(f->client, &call, NAME, PATH, MANAGER,
+							   "Reload") >= 0);
+		assert_true(sd_bus_call_async(f->client, &slots[i], call, on_answer, &replies[i],
+					      0) >= 0);
+		sd_bus_message_unref(call);
+	}
+	settle(f);
+	assert_int_equal(f->asked.n_reload, 2);
+	assert_null(replies[0]);
+	assert_null(replies[1]);
+	fault_list_add(&faults, "a.conf:2: [Workload] Plugin: not there");
+	bus_reload_finished(f->bus, 0, &faults);
+	settle(f);
+	for (size_t i = 0; i < 2; i++) {
+		assert_non_null(replies[i]);
+		assert_false(sd_bus_message_is_method_error(replies[i], NULL));
+		sd_bus_message_unref(replies[i]);
+		sd_bus_slot_unref(slots[i]);
+	}
+	fault_list_done(&faults);
+	fixture_free(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -209,6 +319,8 @@ int main(void)
 		cmocka_unit_test(a_caller_that_vanished_changes_nothing),
 		cmocka_unit_test(waiting_calls_are_bounded),
 		cmocka_unit_test(strangers_read_and_change_nothing),
+		cmocka_unit_test(who_asks_too_much_is_refused),
+		cmocka_unit_test(a_reload_may_take_its_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

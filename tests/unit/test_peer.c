@@ -65,6 +65,65 @@ static void who_registers_is_what_the_kernel_says(void **state)
 	fixture_free(f);
 }
 
+static bool is_first(const void *userdata, size_t i)
+{
+	(void)userdata;
+	return i == 0;
+}
+
+#define W00000 "\"parameters\":{\"workload\":\"w00000\"}}"
+
+/* The reply has the numbers of the moment when it may go out, and goes to who waits for it alone.
+ */
+static void who_registers_waits_for_the_round_that_saw_him(void **state)
+{
+	static const char *const calls[] = {
+		"{\"method\":\"io.sidecard.Register\",\"parameters\":{\"workload\":\"w00000\"}}",
+		"{\"method\":\"io.sidecard.Register\",\"parameters\":{\"workload\":\"w00001\"}}",
+		("{\"method\":\"io.sidecard.Register\",\"oneway\":true," W00000),
+	};
+	struct fixture *f = fixture_new(2);
+	struct strings *arguments = calloc(2, sizeof(*arguments));
+	int fds[N_ELEMENTS(calls)];
+	json_t *reply;
+
+	(void)state;
+	f->asked.register_result = PUBLISH_LATER;
+	for (size_t i = 0; i < N_ELEMENTS(calls); i++) {
+		fds[i] = client_open(f);
+		client_call(f, fds[i], calls[i]);
+		settle(f);
+		assert_true(client_is_waiting(f, fds[i]));
+	}
+	assert_int_equal(f->asked.n_register, 3);
+	assert_int_equal(strings_add(&arguments[0], "--two words"), 0);
+	f->published->view.arguments = arguments;
+	sockets_registered(f->sockets, is_first, NULL);
+	reply = client_reply(f, fds[0]);
+	assert_string_equal(text_at(reply, "parameters.workload.name"), "w00000");
+	assert_string_equal(json_string_value(json_array_get(at(reply, "parameters.arguments"), 0)),
+			    "--two words");
+	assert_string_equal(text_at(reply, "parameters.memory"), "preferred");
+	assert_true(json_is_true(at(reply, "parameters.pin")));
+	json_decref(reply);
+	assert_true(client_is_waiting(f, fds[1]));
+	assert_true(client_is_waiting(f, fds[2]));
+	/* Nobody waits twice; and one who has gone meanwhile is no trouble. */
+	close(fds[1]);
+	settle(f);
+	sockets_registered(f->sockets, is_first, NULL);
+	assert_true(client_is_waiting(f, fds[0]));
+	reply = client_ask(f, fds[2], "{\"method\":\"io.sidecard.List\"}");
+	assert_null(at(reply, "error"));
+	json_decref(reply);
+	close(fds[0]);
+	close(fds[2]);
+	f->published->view.arguments = NULL;
+	strings_done(&arguments[0]);
+	free(arguments);
+	fixture_free(f);
+}
+
 static void refusals_have_their_names(void **state)
 {
 	static const struct {
@@ -545,6 +604,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_registers_is_what_the_kernel_says),
+		cmocka_unit_test(who_registers_waits_for_the_round_that_saw_him),
 		cmocka_unit_test(refusals_have_their_names),
 		cmocka_unit_test(reload_reports_every_fault),
 		cmocka_unit_test(a_child_is_known_by_its_own_process),

@@ -26,7 +26,7 @@ struct fixture {
 	struct placements *placements;
 	struct workload *confs[N_WORKLOADS_MAX];
 	struct plan_workload workloads[N_WORKLOADS_MAX];
-	struct strings environments[N_WORKLOADS_MAX];
+	struct strings environments[N_WORKLOADS_MAX], lines[N_WORKLOADS_MAX];
 	uint64_t generations[N_WORKLOADS_MAX];
 	bool changed[N_WORKLOADS_MAX];
 	struct plan plan;
@@ -63,8 +63,10 @@ static int tear_down(void **state)
 	publish_free(fixture->publish);
 	assert_int_equal(chdir("/"), 0);
 	nftw(fixture->path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-	for (size_t i = 0; i < N_WORKLOADS_MAX; i++)
+	for (size_t i = 0; i < N_WORKLOADS_MAX; i++) {
 		workload_free(fixture->confs[i]);
+		strings_done(&fixture->lines[i]);
+	}
 	placements_free(fixture->placements);
 	free(fixture);
 	return 0;
@@ -94,6 +96,7 @@ static int update(struct fixture *fixture, const char *names, uint64_t generatio
 		  struct fault *fault)
 {
 	size_t n = strlen(names);
+	int r, q;
 
 	for (size_t i = 0; i < n; i++) {
 		char name[2] = { (char)(names[i] | 0x20), '\0' };
@@ -109,8 +112,11 @@ static int update(struct fixture *fixture, const char *names, uint64_t generatio
 	fixture->view = (struct publish_view){ .plan = &fixture->plan,
 					       .generation = generation,
 					       .generations = fixture->generations,
-					       .environments = fixture->environments };
-	return publish_update(fixture->publish, &fixture->view, fixture->changed, fault);
+					       .environments = fixture->environments,
+					       .lines = fixture->lines };
+	r = publish_update(fixture->publish, &fixture->view, fixture->changed, fault);
+	q = publish_files(fixture->publish, fault);
+	return q < 0 ? q : r;
 }
 
 /* What page and env file say: their generation, 0 where there is none. */
@@ -336,8 +342,11 @@ static void a_promise_of_the_same_names_is_enough(void **state)
 	restart(fixture);
 	assert_int_equal(update(fixture, "abcd", 1, NULL), 0);
 	for (uint64_t generation = 2; generation < 40; generation++) {
-		for (size_t i = 0; i < 4; i++)
+		for (size_t i = 0; i < 4; i++) {
 			fixture->changed[i] = generation % (i + 2) == 0;
+			if (fixture->changed[i])
+				fixture->generations[i] = generation;
+		}
 		fixture->view.same_workloads = true;
 		fixture->view.generation = generation;
 		for (size_t i = 0; i < 4; i++) {
@@ -347,12 +356,37 @@ static void a_promise_of_the_same_names_is_enough(void **state)
 		assert_int_equal(
 			publish_update(fixture->publish, &fixture->view, fixture->changed, NULL),
 			0);
+		assert_int_equal(publish_files(fixture->publish, NULL), 0);
 		for (size_t i = 0; i < 4; i++) {
 			uint64_t last = generation - generation % (i + 2);
 
 			assert_out(fixture, fixture->confs[i]->name, last > 1 ? last : 1);
 		}
 	}
+}
+
+/* The page is what somebody waits on; a burst of changes costs one file. */
+static void files_are_owed_until_they_are_asked_for(void **state)
+{
+	struct fixture *fixture = *state;
+
+	restart(fixture);
+	assert_int_equal(update(fixture, "ab", 1, NULL), 0);
+	fixture->changed[0] = true;
+	fixture->changed[1] = false;
+	for (uint64_t generation = 2; generation < 5; generation++) {
+		fixture->view.generation = fixture->generations[0] = generation;
+		fixture->workloads[0] = *placement_of(fixture->placements, generation);
+		fixture->workloads[0].conf = fixture->confs[0];
+		assert_int_equal(
+			publish_update(fixture->publish, &fixture->view, fixture->changed, NULL),
+			0);
+		assert_int_equal(page_generation(fixture, "a"), generation);
+		assert_int_equal(env_generation(fixture, "a"), 1);
+	}
+	assert_int_equal(publish_files(fixture->publish, NULL), 0);
+	assert_out(fixture, "a", 4);
+	assert_out(fixture, "b", 1);
 }
 
 static void the_next_life_adopts_and_clears(void **state)
@@ -441,6 +475,79 @@ static void a_way_that_cannot_be_opened_stops_no_other(void **state)
 	sys_linux_close(&sys);
 }
 
+static void assert_fragment(const char *name, const char *expected)
+{
+	char path[64], text[128] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "sidecard/conf/%s.conf", name);
+	file = fopen(path, "re");
+	assert_int_equal(file != NULL, expected != NULL);
+	if (!file)
+		return;
+	text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+	fclose(file);
+	assert_string_equal(text, expected);
+}
+
+static ino_t inode_of(const char *path)
+{
+	struct stat status;
+
+	assert_int_equal(stat(path, &status), 0);
+	assert_int_equal(status.st_mode & 07777, 0644);
+	return status.st_ino;
+}
+
+static void fragments_come_change_and_go(void **state)
+{
+	struct fixture *fixture = *state;
+	ino_t before;
+
+	restart(fixture);
+	assert_int_equal(strings_add(&fixture->lines[0], "worker_processes 2;"), 0);
+	assert_int_equal(update(fixture, "AB", 1, NULL), 0);
+	assert_fragment("a", "worker_processes 2;\n");
+	assert_fragment("b", NULL);
+	/* The same again is not written: somebody may watch it. */
+	before = inode_of("sidecard/conf/a.conf");
+	assert_int_equal(update(fixture, "AB", 2, NULL), 0);
+	assert_int_equal(inode_of("sidecard/conf/a.conf"), before);
+	assert_out(fixture, "a", 2);
+	/* One that begins like it is another one. */
+	assert_int_equal(strings_add(&fixture->lines[0], "x 1;"), 0);
+	assert_int_equal(update(fixture, "AB", 3, NULL), 0);
+	assert_fragment("a", "worker_processes 2;\nx 1;\n");
+	strings_done(&fixture->lines[0]);
+	fixture->lines[0] = (struct strings){ 0 };
+	assert_int_equal(strings_add(&fixture->lines[1], "nbthread 1"), 0);
+	assert_int_equal(update(fixture, "AB", 4, NULL), 0);
+	assert_fragment("a", NULL);
+	assert_fragment("b", "nbthread 1\n");
+	/* With its workload, and what an earlier life left of others. */
+	close(open("sidecard/conf/z.conf", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+	restart(fixture);
+	assert_int_equal(update(fixture, "a", 5, NULL), 0);
+	assert_fragment("b", NULL);
+	assert_fragment("z", NULL);
+}
+
+/* It costs the fragment alone, and is made good. */
+static void a_fragment_that_cannot_be_written_stops_nobody(void **state)
+{
+	struct fixture *fixture = *state;
+
+	restart(fixture);
+	assert_int_equal(strings_add(&fixture->lines[0], "nbthread 1"), 0);
+	assert_int_equal(mkdir("sidecard/conf/a.conf", 0755), 0);
+	assert_true(update(fixture, "AB", 1, NULL) < 0);
+	assert_out(fixture, "a", 1);
+	assert_out(fixture, "b", 1);
+	assert_int_equal(rmdir("sidecard/conf/a.conf"), 0);
+	assert_int_equal(publish_files(fixture->publish, NULL), 0);
+	assert_fragment("a", "nbthread 1\n");
+}
+
 #define PUBLISH_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -452,9 +559,12 @@ int main(void)
 		PUBLISH_TEST(two_lives_do_not_share_a_directory),
 		PUBLISH_TEST(a_change_is_written_and_nothing_else),
 		PUBLISH_TEST(a_promise_of_the_same_names_is_enough),
+		PUBLISH_TEST(files_are_owed_until_they_are_asked_for),
 		PUBLISH_TEST(the_next_life_adopts_and_clears),
 		PUBLISH_TEST(a_failure_stops_nobody_else_and_is_made_good),
 		PUBLISH_TEST(a_way_that_cannot_be_opened_stops_no_other),
+		PUBLISH_TEST(fragments_come_change_and_go),
+		PUBLISH_TEST(a_fragment_that_cannot_be_written_stops_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
