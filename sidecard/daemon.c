@@ -36,51 +36,46 @@ int daemon_index(const struct daemon *daemon, const char *workload)
 
 /* ---- configuration ---- */
 
-static void plugins_free(struct daemon *daemon, size_t n)
+int daemon_timer_arm(struct daemon *daemon, sd_event_source **timer, uint64_t delay_us,
+		     sd_event_time_handler_t handler)
 {
-	for (size_t i = 0; daemon->plugins && i < n; i++)
-		plugin_free(daemon->plugins[i]);
-	free(daemon->plugins);
-	daemon->plugins = NULL;
-}
+	int r;
 
-/* A plugin that cannot be loaded costs its workload the runtime's own variables, nothing else. */
-static void plugins_load(struct daemon *daemon)
-{
-	const struct conf *conf = daemon->conf;
-	struct fault fault;
-
-	for (size_t i = 0; i < conf->n_workloads; i++)
-		if (plugin_load(daemon->options->plugin_dir, conf->workloads[i]->plugin,
-				&daemon->plugins[i], &fault) < 0) {
-			daemon->plugins[i] = NULL;
-			event_degraded(fault.text);
-		}
+	if (*timer) {
+		r = sd_event_source_set_time_relative(*timer, delay_us);
+		return r < 0 ? r : sd_event_source_set_enabled(*timer, SD_EVENT_ONESHOT);
+	}
+	return sd_event_add_time_relative(daemon->event, timer, CLOCK_MONOTONIC, delay_us, 1,
+					  handler, daemon);
 }
 
 /* Room for everything that is one per workload. */
 static int workloads_resize(struct daemon *daemon, size_t n)
 {
 	struct snapshot_workload *snapshot_workloads = calloc(n + 1, sizeof(*snapshot_workloads));
-	struct plugin **plugins = calloc(n + 1, sizeof(struct plugin *));
-	bool *changed = calloc(n + 1, sizeof(*changed));
+	bool *changed = calloc(n + 1, sizeof(*changed)), *untold = calloc(n + 1, sizeof(*untold));
 
-	if (!snapshot_workloads || !plugins || !changed) {
+	if (!snapshot_workloads || !changed || !untold) {
 		free(snapshot_workloads);
-		free(plugins);
 		free(changed);
+		free(untold);
 		return -ENOMEM;
 	}
+	/* By the old indices, while they are good. */
+	if (daemon->edition.plan)
+		edition_files(daemon);
 	free(daemon->snapshot_workloads);
 	free(daemon->changed);
-	plugins_free(daemon, daemon->conf ? daemon->conf->n_workloads : 0);
+	free(daemon->untold);
 	daemon->snapshot_workloads = snapshot_workloads;
-	daemon->plugins = plugins;
 	daemon->changed = changed;
+	daemon->untold = untold;
 	return 0;
 }
 
-static int conf_adopt(struct daemon *daemon, struct conf *conf, struct fault *fault)
+/* Takes both over. */
+static int conf_adopt(struct daemon *daemon, struct conf *conf, struct plugins *plugins,
+		      struct fault *fault)
 {
 	int r = workloads_resize(daemon, conf->n_workloads);
 
@@ -90,12 +85,14 @@ static int conf_adopt(struct daemon *daemon, struct conf *conf, struct fault *fa
 	conf_free(daemon->retired_conf);
 	daemon->retired_conf = daemon->conf;
 	daemon->conf = conf;
+	plugins_free(daemon->plugins);
+	daemon->plugins = plugins;
 	if (daemon->options->log_level < 0)
 		log_set_level(conf->log_level);
-	plugins_load(daemon);
 	world_set_confine_system(daemon->world, conf->confine_system);
 	r = world_set_workloads(daemon->world, (const struct workload *const *)conf->workloads,
 				conf->n_workloads, fault);
+	regulation_adopt_conf(daemon->regulation);
 	return r < 0 ? r : round_snapshot(daemon);
 }
 
@@ -103,7 +100,8 @@ void daemon_adopt_next_conf(struct daemon *daemon)
 {
 	struct fault fault;
 
-	if (conf_adopt(daemon, TAKE_PTR(daemon->next_conf), &fault) < 0)
+	if (conf_adopt(daemon, TAKE_PTR(daemon->next_conf), TAKE_PTR(daemon->next_plugins),
+		       &fault) < 0)
 		log_line(LOG_ERR, "%s", fault.text);
 	for (size_t i = 0; i < daemon->n_registrations;) {
 		struct registration *registration = &daemon->registrations[i];
@@ -114,10 +112,42 @@ void daemon_adopt_next_conf(struct daemon *daemon)
 			registry_process_ended(daemon, 0, registration->pid,
 					       registration->start_time);
 	}
+	daemon->conf_is_new = true;
 	event_reloaded(daemon->conf->n_workloads);
 }
 
-/* All or nothing: the running configuration stays where a single fault is found. */
+static void learning_done(struct daemon *daemon)
+{
+	daemon->learning_conf = conf_free(daemon->learning_conf);
+	daemon->learning_plugins = plugins_free(daemon->learning_plugins);
+}
+
+/* The checked configuration is the next one, whatever its plugins are like. */
+static void learning_take(struct daemon *daemon, struct fault_list *faults)
+{
+	plugins_report(daemon->learning_plugins, daemon->learning_conf, faults);
+	conf_free(daemon->next_conf);
+	plugins_free(daemon->next_plugins);
+	daemon->next_conf = TAKE_PTR(daemon->learning_conf);
+	daemon->next_plugins = TAKE_PTR(daemon->learning_plugins);
+	round_want(daemon);
+}
+
+void daemon_learned(struct daemon *daemon)
+{
+	struct fault_list faults = { 0 };
+
+	if (!daemon->learning_conf || !daemon->publish)
+		return; /* at the start it is waited for */
+	learning_take(daemon, &faults);
+	publish_reload_finished(daemon->publish, 0, &faults);
+	fault_list_done(&faults);
+	if (daemon->is_ready)
+		sd_notify(0, "READY=1"); /* after RELOADING=1 */
+}
+
+/* All or nothing: the running configuration stays where a single fault is found. What plugins say
+ * of themselves is asked for meanwhile: PUBLISH_LATER, and then daemon_learned(). */
 int daemon_reload(struct daemon *daemon, struct fault_list *faults)
 {
 	struct conf *conf = NULL;
@@ -131,47 +161,44 @@ int daemon_reload(struct daemon *daemon, struct fault_list *faults)
 		conf_free(conf);
 		return r;
 	}
-	conf_free(daemon->next_conf);
-	daemon->next_conf = conf;
-	round_want(daemon);
+	/* Who waits for an earlier one learns of this one. */
+	learning_done(daemon);
+	daemon->learning_conf = conf;
+	r = plugins_start(daemon, &daemon->learning_plugins);
+	if (r == 0)
+		r = plugins_learn(daemon->learning_plugins, conf);
+	if (r < 0) {
+		fault_list_add(faults, "no memory for the plugins of a new configuration");
+		learning_done(daemon);
+		return r;
+	}
+	if (r > 0)
+		return PUBLISH_LATER;
+	learning_take(daemon, faults);
 	return 0;
 }
 
 /* ---- what the stages call ---- */
 
-int daemon_load_topology(struct daemon *daemon, struct fault *fault)
-{
-	struct topology *topology = NULL, *old = daemon->topology;
-	int r = topo_load(daemon->options->machine, &topology, fault);
-
-	if (r < 0)
-		return r;
-	daemon->topology = topology;
-	/* The snapshot borrows from the topology, and answers are read off it at any time. */
-	if (daemon->world && daemon->conf)
-		round_snapshot(daemon);
-	topology_free(old);
-	return 0;
-}
-
 static void on_quota_changed(void *userdata, uint32_t limit)
 {
-	round_quota_changed(userdata, limit);
+	edition_quota_changed(userdata, limit);
 }
 
 static void on_world_changed(void *userdata, unsigned changes)
 {
 	struct daemon *daemon = userdata;
-	struct fault fault;
 
 	if (!daemon->conf)
 		return;
-	if ((changes & WORLD_TOPOLOGY) && daemon_load_topology(daemon, &fault) < 0)
-		log_line(LOG_ERR, "%s, keeping the previous topology", fault.text);
-	if (changes & WORLD_PLACES)
-		round_places_changed(daemon);
+	if (changes & WORLD_TOPOLOGY)
+		topology_want(daemon);
+	if (changes & WORLD_PLACES) {
+		regulation_places_changed(daemon->regulation);
+		edition_places_changed(daemon);
+	}
 	if (changes & (WORLD_TOPOLOGY | WORLD_DRIFT | WORLD_CPUSETS))
-		round_forget_held(daemon);
+		helds_forget(daemon);
 	if (changes & ~(unsigned)WORLD_WEIGHTS) /* shares do not follow cpu.weight */
 		round_want(daemon);
 }
@@ -215,6 +242,20 @@ static int on_reload_asked(void *userdata, const struct peer *peer, struct fault
 	return daemon_reload(userdata, faults);
 }
 
+static json_t *on_samples(void *userdata, uint64_t after)
+{
+	struct daemon *daemon = userdata;
+
+	return samples_told(daemon->regulation, after);
+}
+
+static json_t *on_measure(void *userdata, const char *after)
+{
+	struct daemon *daemon = userdata;
+
+	return measurements_told(daemon->regulation, after);
+}
+
 static char *on_explain(void *userdata, const char *workload)
 {
 	struct daemon *daemon = userdata;
@@ -230,15 +271,17 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 {
 	struct daemon *daemon = userdata;
 	struct fault_list faults = { 0 };
+	int r;
 
 	(void)source;
 	if (info->ssi_signo != SIGHUP)
 		return sd_event_exit(daemon->event, 0);
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
 		   (unsigned long long)daemon->sys.now_us(&daemon->sys));
-	daemon_reload(daemon, &faults);
+	r = daemon_reload(daemon, &faults);
 	fault_list_done(&faults);
-	sd_notify(0, "READY=1");
+	if (r != PUBLISH_LATER)
+		sd_notify(0, "READY=1");
 	return 0;
 }
 
@@ -280,33 +323,15 @@ static int open_runtime_dir(struct daemon *daemon, struct fault *fault)
 	return 0;
 }
 
-/* The bus may come later or never: everything but units and D-Bus goes on without it. */
-static void open_bus(struct daemon *daemon)
-{
-	int r;
-
-	if (!daemon->options->use_bus)
-		return;
-	r = sd_bus_open_system(&daemon->bus);
-	if (r >= 0)
-		r = sd_bus_attach_event(daemon->bus, daemon->event, SD_EVENT_PRIORITY_NORMAL);
-	if (r < 0) {
-		log_line(LOG_WARNING,
-			 "no system bus (%s): units are not placed and D-Bus is not served",
-			 strerror(-r));
-		daemon->bus = sd_bus_unref(daemon->bus);
-		return;
-	}
-	/* A bus that restarts forgets names, matches and PID 1's subscription. Starting anew is
-	 * what kill -9 is proven to survive, and one way instead of two. */
-	sd_bus_set_exit_on_disconnect(daemon->bus, true);
-}
-
 static int open_sense(struct daemon *daemon, struct fault *fault)
 {
-	const struct world_listener listener = { daemon, on_quota_changed, on_world_changed,
-						 registry_process_ended, on_notice };
-	struct world_options options = { .bus = daemon->bus };
+	const struct world_listener listener = { daemon,	   on_quota_changed,
+						 on_world_changed, registry_process_ended,
+						 on_notice,	   procs_identify };
+	/* Half of all for directories, which there is no doing without. */
+	struct world_options options = { .bus = bus_of(daemon),
+					 .proc_events_fd = daemon->proc_events_fd,
+					 .keep_below_fd = daemon->options->n_files_most / 2 };
 	int r = daemon_load_topology(daemon, fault);
 
 	if (r < 0)
@@ -320,17 +345,19 @@ static int open_sense(struct daemon *daemon, struct fault *fault)
 	return world_open(&daemon->sys, daemon->event, &options, &listener, &daemon->world, fault);
 }
 
-static int open_apply(struct daemon *daemon, struct fault *fault)
+static int open_apply(struct daemon *daemon, const struct conf *conf, struct fault *fault)
 {
 	const struct apply_listener listener = {
 		.userdata = daemon,
+		.looked = restore_looked,
+		.restored = restore_done,
 		.finished = round_finished,
 		.died = on_applier_died,
 		.may_migrate = on_may_migrate,
+		.identified = procs_identified,
 	};
 	const struct apply_options options = {
-		.mode = daemon->options->applier_fd < 0 || daemon->options->dry_run ||
-					daemon->conf->dry_run
+		.mode = daemon->options->applier_fd < 0 || daemon->options->dry_run || conf->dry_run
 				? APPLY_NULL
 				: APPLY_REAL,
 		.applier_fd = daemon->options->applier_fd,
@@ -353,15 +380,17 @@ static int open_publish(struct daemon *daemon, struct fault *fault)
 		.heartbeat = registry_heartbeat,
 		.release = registry_release,
 		.reload = on_reload_asked,
-		.environments_wanted = round_environments,
+		.environment_wanted = plugins_environment,
 		.explain = on_explain,
+		.samples = on_samples,
+		.measure = on_measure,
 	};
 	const struct publish_options options = {
 		.runtime_dir = daemon->options->runtime_dir,
 		.event = daemon->event,
-		.bus = daemon->bus,
+		.bus = bus_of(daemon),
 		.sys = &daemon->sys,
-		.listen_fd = sd_listen_fds(1) == 1 ? SD_LISTEN_FDS_START : -1,
+		.listen_fd = daemon->listen_fd,
 	};
 	int r;
 
@@ -377,11 +406,32 @@ static int open_publish(struct daemon *daemon, struct fault *fault)
 	return 0;
 }
 
+/* At the start there is nobody to keep waiting: what plugins say of themselves decides on the first
+ * plan. */
+static int plugins_first(struct daemon *daemon, const struct conf *conf,
+			 struct plugins **ret_plugins)
+{
+	cleanup(plugins_freep) struct plugins *plugins = NULL;
+	struct fault_list faults = { 0 };
+	int r = plugins_start(daemon, &plugins);
+
+	if (r == 0)
+		r = plugins_learn(plugins, conf);
+	if (r < 0)
+		return r;
+	plugins_wait(plugins);
+	plugins_report(plugins, conf, &faults);
+	fault_list_done(&faults);
+	*ret_plugins = TAKE_PTR(plugins);
+	return 0;
+}
+
 /* It starts always: a configuration with faults is refused and what can be read alone is not;
  * without any workload it waits for a better one. */
 static int open_conf(struct daemon *daemon, struct fault *fault)
 {
 	struct fault_list faults = { 0 };
+	struct plugins *plugins = NULL;
 	struct conf *conf = NULL;
 	int r = conf_load(daemon->options->conf_dir, false, &conf, &faults);
 
@@ -398,7 +448,19 @@ static int open_conf(struct daemon *daemon, struct fault *fault)
 	}
 	if (!conf)
 		return fault_set(fault, -ENOMEM, "no memory for a configuration");
-	return conf_adopt(daemon, conf, fault);
+	r = plugins_first(daemon, conf, &plugins);
+	if (r < 0) {
+		conf_free(conf);
+		return fault_set(fault, r, "cannot prepare for plugins: %s", strerror(-r));
+	}
+	/* The world asks it for executables. */
+	r = open_apply(daemon, conf, fault);
+	if (r < 0) {
+		conf_free(conf);
+		plugins_free(plugins);
+		return r;
+	}
+	return conf_adopt(daemon, conf, plugins, fault);
 }
 
 static int open_all(struct daemon *daemon, struct fault *fault)
@@ -409,12 +471,13 @@ static int open_all(struct daemon *daemon, struct fault *fault)
 		r = open_runtime_dir(daemon, fault);
 	if (r < 0)
 		return r;
-	open_bus(daemon);
+	listen_take(daemon);
+	bus_open_first(daemon);
 	r = open_sense(daemon, fault);
 	if (r == 0)
-		r = open_conf(daemon, fault);
+		r = regulation_open(daemon, &daemon->regulation);
 	if (r == 0)
-		r = open_apply(daemon, fault);
+		r = open_conf(daemon, fault);
 	if (r == 0)
 		r = open_publish(daemon, fault);
 	return r;
@@ -437,10 +500,15 @@ void daemon_started(struct daemon *daemon)
 	daemon->started = true;
 	event_started(SIDECARD_VERSION, daemon->conf->n_workloads, daemon->topology->n_pu,
 		      daemon->topology->n_node);
-	if (daemon->round_is_known)
-		return;
 	sd_event_add_time_relative(daemon->event, &daemon->ready_timer, CLOCK_MONOTONIC,
 				   READY_LATEST_US, 0, on_ready_latest, daemon);
+}
+
+void daemon_ready_try(struct daemon *daemon)
+{
+	if (!daemon->is_ready && daemon->round_is_known && daemon->started &&
+	    plugins_are_done(daemon))
+		daemon_ready(daemon);
 }
 
 void daemon_ready(struct daemon *daemon)
@@ -456,26 +524,35 @@ void daemon_ready(struct daemon *daemon)
 static void daemon_close(struct daemon *daemon)
 {
 	publish_free(daemon->publish);
+	regulation_free(daemon->regulation);
 	apply_free(daemon->apply);
 	world_free(daemon->world);
+	planner_free(daemon->planner);
 	edition_done(&daemon->edition);
 	plan_free(daemon->pending);
 	helds_done(daemon);
+	free(daemon->own_unit.unit);
 	registry_done(daemon);
-	plugins_free(daemon, daemon->conf ? daemon->conf->n_workloads : 0);
+	plugins_free(daemon->plugins);
+	plugins_free(daemon->next_plugins);
+	learning_done(daemon);
 	conf_free(daemon->conf);
 	conf_free(daemon->retired_conf);
 	conf_free(daemon->next_conf);
+	topo_loading_free(daemon->topology_loading);
 	topology_free(daemon->topology);
 	cgroup_mount_done(&daemon->mount);
 	cpuset_done(&daemon->allowed);
 	free(daemon->snapshot_workloads);
 	free(daemon->changed);
+	free(daemon->untold);
 	free(daemon->held_cpus);
+	sd_event_source_unref(daemon->files_timer);
 	sd_event_source_unref(daemon->ready_timer);
 	sd_event_source_unref(daemon->settle_timer);
 	sd_event_source_unref(daemon->retry_timer);
 	sd_event_source_unref(daemon->lease_timer);
+	sd_event_source_unref(daemon->bus_timer);
 	sd_bus_flush_close_unref(daemon->bus);
 	sd_event_unref(daemon->event);
 	sys_linux_close(&daemon->sys);
@@ -488,19 +565,18 @@ int daemon_run(const struct daemon_options *options, struct fault *fault)
 	int r = open_all(&daemon, fault);
 
 	if (r == 0) {
+		own_unit_open(&daemon);
 		registry_load(&daemon);
-		round_begin(&daemon);
+		daemon.conf_is_new = true;
+		procs_first_round(&daemon);
 		r = sd_event_loop(daemon.event);
 		sd_notify(0, "STOPPING=1");
-		if (r != 0)
-			fault_set(fault, r < 0 ? r : -ENOTCONN,
-				  r < 0 ? "the event loop ended: %s"
-					: "the system bus was lost%.0s",
-				  strerror(r < 0 ? -r : ENOTCONN));
+		if (r < 0)
+			fault_set(fault, r, "the event loop ended: %s", strerror(-r));
 		else if (daemon.conf->restore_on_stop)
-			round_restore(&daemon);
+			restore_all(&daemon);
 		event_stopped();
 	}
 	daemon_close(&daemon);
-	return r > 0 ? -ENOTCONN : r;
+	return r;
 }

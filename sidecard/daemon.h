@@ -14,8 +14,10 @@ struct daemon_options {
 	const char *plugin_dir;	 /* NULL: the one it was built for */
 	int log_level;		 /* -1: as configured */
 	bool use_bus;
+	const char *bus_address; /* NULL: the system bus */
 	bool dry_run;
-	int applier_fd; /* our end of the applier's socketpair; -1: none (dry run) */
+	int applier_fd;	  /* our end of the applier's socketpair; -1: none (dry run) */
+	int n_files_most; /* descriptors that we may have; 0: not known */
 };
 
 /* Runs until SIGTERM or SIGINT. 0, or -errno with @fault where it could not begin. */

@@ -17,8 +17,12 @@
 #define STATE_FILE     "state.json"
 #define STATE_FILE_NEW ".state.json.new"
 #define STATE_SIZE_MAX (16u << 20)
+/* Another one is set aside as unreadable. */
+#define STATE_VERSION 2
 /* Leases shorter than this would make the daemon a clock. */
-#define LEASE_LEAST_US		  (100 * UINT64_C(1000))
+#define LEASE_LEAST_US (100 * UINT64_C(1000))
+/* Values that may stand in one place: one confirmed, two of each life that was killed in a row. */
+#define OURS_MAX		  16
 #define REGISTRATIONS_MAX	  10000
 #define REGISTRATIONS_PER_UID_MAX 1000
 
@@ -29,6 +33,11 @@ static struct registration *registration_find(struct daemon *daemon, pid_t pid, 
 		    daemon->registrations[i].start_time == start_time)
 			return &daemon->registrations[i];
 	return NULL;
+}
+
+bool registry_has(struct daemon *daemon, pid_t pid, uint64_t start_time)
+{
+	return registration_find(daemon, pid, start_time);
 }
 
 static void registration_drop(struct daemon *daemon, struct registration *registration)
@@ -141,7 +150,8 @@ static int register_check(struct daemon *daemon, const struct peer *peer, int in
 	/* A peer that is not trusted may take the place its own [Match] gives it, and no other. */
 	if (!peer->is_privileged &&
 	    (workload_is_registered_only(daemon->conf->workloads[index]) ||
-	     !process_matches(&daemon->sys, peer->pid, daemon->conf->workloads[index])))
+	     !(process_matches(&daemon->sys, peer->pid, daemon->conf->workloads[index]) ||
+	       world_has(daemon->world, (uint32_t)index, peer->pid, peer->start_time))))
 		return fault_set(
 			fault, -EACCES,
 			"process %lld of user %u does not match workload '%s', expected root,"
@@ -198,7 +208,20 @@ int registry_register(void *userdata, const struct peer *peer, const char *workl
 	event_registered(workload, peer->pid);
 	lease_arm(daemon);
 	round_want(daemon);
-	return 0;
+	return PUBLISH_LATER;
+}
+
+/* A child's own cgroup may be tighter than all that the workload knew before: it is told its number
+ * when the round that saw it is out, and not the one of the moment before. */
+void registry_answer(struct daemon *daemon)
+{
+	int enabled = SD_EVENT_OFF;
+
+	if (daemon->pending || daemon->round_wanted || daemon->next_conf ||
+	    (daemon->settle_timer &&
+	     sd_event_source_get_enabled(daemon->settle_timer, &enabled) > 0))
+		return;
+	publish_registered(daemon->publish);
 }
 
 int registry_heartbeat(void *userdata, const struct peer *peer, struct fault *fault)
@@ -254,16 +277,28 @@ static json_t *registration_json(const struct registration *registration)
 	return json;
 }
 
-static json_t *original_json(const struct held *held)
+/* A value that may stand in a place. */
+static json_t *ours_json(const struct cpuset *cpus, const struct nodeset *mems)
 {
-	cleanup(freep) char *ours = cpuset_format(&held->cpus);
-	cleanup(freep) char *our_mems = nodeset_format(&held->mems);
-	const struct place *place = &held->place;
+	cleanup(freep) char *cpu_list = cpuset_format(cpus);
+	cleanup(freep) char *node_list = nodeset_format(mems);
 	json_t *json = json_object();
 
+	json_object_set_new(json, "cpus", json_string(cpu_list ? cpu_list : ""));
+	json_object_set_new(json, "mems", json_string(node_list ? node_list : ""));
+	return json;
+}
+
+static json_t *original_json(const struct held *held)
+{
+	const struct place *place = &held->place;
+	json_t *json = json_object(), *ours = json_array();
+
 	json_object_set_new(json, "original", json_string(held->original));
-	json_object_set_new(json, "ours", json_string(ours ? ours : ""));
-	json_object_set_new(json, "our_mems", json_string(our_mems ? our_mems : ""));
+	json_array_append_new(ours, ours_json(&held->cpus, &held->mems));
+	for (size_t i = 0; i < held->n_maybe; i++)
+		json_array_append_new(ours, ours_json(&held->maybe[i].cpus, &held->maybe[i].mems));
+	json_object_set_new(json, "ours", ours);
 	if (place->kind == PLACE_UNIT)
 		json_object_set_new(json, "unit", json_string(place->unit));
 	if (place->cgroup)
@@ -282,7 +317,7 @@ static json_t *state_json(const struct daemon *daemon)
 {
 	json_t *json = json_object(), *registrations = json_array(), *originals = json_array();
 
-	json_object_set_new(json, "version", json_integer(1));
+	json_object_set_new(json, "version", json_integer(STATE_VERSION));
 	json_object_set_new(json, "generation", json_integer((json_int_t)daemon->generation));
 	for (size_t i = 0; i < daemon->n_registrations; i++)
 		json_array_append_new(registrations, registration_json(&daemon->registrations[i]));
@@ -291,6 +326,7 @@ static json_t *state_json(const struct daemon *daemon)
 			json_array_append_new(originals, original_json(&daemon->helds[i]));
 	json_object_set_new(json, "registrations", registrations);
 	json_object_set_new(json, "originals", originals);
+	json_object_set_new(json, "steady", steadies_json(daemon->regulation));
 	return json;
 }
 
@@ -369,15 +405,39 @@ static void registration_load(struct daemon *daemon, const json_t *json)
 		registration_add(daemon, &registration);
 }
 
+/* The first one is what was confirmed last. Malformed ones are left out: what is not known to be
+ * ours is left alone. */
+static void ours_load(struct held *held, const json_t *json)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (json, i, item) {
+		const char *cpu_list = json_string_value(json_object_get(item, "cpus"));
+		const char *node_list = json_string_value(json_object_get(item, "mems"));
+		cleanup(cpuset_done) struct cpuset cpus = { 0 };
+		cleanup(nodeset_done) struct nodeset mems = { 0 };
+
+		if (i == OURS_MAX || !cpu_list || cpuset_parse(cpu_list, &cpus) < 0 ||
+		    (node_list && nodeset_parse(node_list, &mems) < 0))
+			return;
+		if (i == 0) {
+			held->cpus = cpuset_take(&cpus);
+			held->mems = nodeset_take(&mems);
+		} else {
+			held_expect(held, &cpus, &mems);
+		}
+	}
+}
+
 static void original_load(struct daemon *daemon, const json_t *json)
 {
 	const char *original = json_string_value(json_object_get(json, "original"));
-	const char *ours = json_string_value(json_object_get(json, "ours"));
-	const char *our_mems = json_string_value(json_object_get(json, "our_mems"));
 	const char *unit = json_string_value(json_object_get(json, "unit"));
 	const char *cgroup = json_string_value(json_object_get(json, "cgroup"));
 	struct place place = {
 		.kind = unit ? PLACE_UNIT : PLACE_CGROUP,
+		.workload = PLACE_NOBODY,
 		.unit = (char *)unit,
 		.cgroup = (char *)cgroup,
 		.cgroup_id = json_number(json, "cgroup_id"),
@@ -388,14 +448,11 @@ static void original_load(struct daemon *daemon, const json_t *json)
 
 	if (place.pid > 0)
 		place.kind = PLACE_PROCESS;
-	if (!original || (place.kind == PLACE_CGROUP && place.cgroup_id == 0) ||
+	if (!original || (place.kind == PLACE_CGROUP && (place.cgroup_id == 0 || !cgroup)) ||
 	    held_find(daemon, &place) || held_add(daemon, &place, &held) < 0)
 		return;
-	held->original = strdup(original); /* NULL: nothing to give back, as before us */
-	if (ours)
-		cpuset_parse(ours, &held->cpus);
-	if (our_mems)
-		nodeset_parse(our_mems, &held->mems);
+	held->original = strdup(original); /* NULL: looked at again */
+	ours_load(held, json_object_get(json, "ours"));
 }
 
 static json_t *state_read(struct daemon *daemon)
@@ -417,7 +474,7 @@ static json_t *state_read(struct daemon *daemon)
 		if (n >= 0)
 			json = json_loadb(text, (size_t)n, JSON_REJECT_DUPLICATES, &error);
 	}
-	if (json && json_number(json, "version") == 1)
+	if (json && json_number(json, "version") == STATE_VERSION)
 		return json;
 	json_decref(json);
 	renameat(daemon->runtime_dirfd, STATE_FILE, daemon->runtime_dirfd, STATE_FILE ".refused");
@@ -440,5 +497,6 @@ void registry_load(struct daemon *daemon)
 		registration_load(daemon, item);
 	json_array_foreach (json_object_get(json, "originals"), i, item)
 		original_load(daemon, item);
+	steadies_load(daemon->regulation, json_object_get(json, "steady"));
 	lease_arm(daemon);
 }

@@ -2,6 +2,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -202,16 +203,18 @@ static void drop_capabilities(void)
 	syscall(SYS_capset, &header, none);
 }
 
-/* Two descriptors for each watched cgroup: the soft limit of 1,024 is for select(2), which nobody
- * here calls. */
-static void raise_n_files(void)
+/* Up to two descriptors for each watched cgroup: the soft limit of 1,024 is for select(2), which
+ * nobody here calls. Returns how many there may be; 0: not known. */
+static int raise_n_files(void)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 0;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 0;
+	return limit.rlim_max < INT_MAX ? (int)limit.rlim_max : INT_MAX;
 }
 
 static int start_applier(struct daemon_options *options, struct fault *fault)
@@ -221,7 +224,7 @@ static int start_applier(struct daemon_options *options, struct fault *fault)
 	struct applier_options applier = { .path = path,
 					   .use_bus = options->use_bus,
 					   .bus_address = getenv("DBUS_SYSTEM_BUS_ADDRESS"),
-					   .may_move_pages = true };
+					   .may_inspect = true };
 	pid_t pid;
 	int r;
 
@@ -266,12 +269,13 @@ int main(int argc, char **argv)
 	log_init("sidecard", options.log_level < 0 ? LOG_INFO : options.log_level);
 	if (strcmp(options.machine, "live") != 0)
 		options.dry_run = true;
-	raise_n_files();
+	options.n_files_most = raise_n_files();
 	if (!options.dry_run && start_applier(&options, &fault) < 0) {
 		log_line(LOG_ERR, "%s", fault.text);
 		return EXIT_RUNTIME;
 	}
 	drop_capabilities();
+	options.bus_address = getenv("DBUS_SYSTEM_BUS_ADDRESS");
 	r = daemon_run(&options, &fault);
 	if (r < 0)
 		log_line(LOG_ERR, "%s", fault.text);
