@@ -13,7 +13,6 @@ int arguments_parse(int argc, char **argv, const char *help, int least, int most
 {
 	static const struct option options[] = {
 		{ "runtime-dir", required_argument, NULL, 'r' },
-		{ "workload", required_argument, NULL, 'w' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -21,14 +20,11 @@ int arguments_parse(int argc, char **argv, const char *help, int least, int most
 	struct arguments arguments = { .runtime_dir = CLIENT_RUNTIME_DIR };
 	int option;
 
-	optind = 0; /* glibc: begin anew, permuting as the leading '+' says */
-	while ((option = getopt_long(argc, argv, most < 0 ? "+" : "", options, NULL)) != -1) {
+	optind = 0; /* glibc: begin anew */
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
 		case 'r':
 			arguments.runtime_dir = optarg;
-			break;
-		case 'w':
-			arguments.workload = optarg;
 			break;
 		case 'j':
 			arguments.json = true;
@@ -43,12 +39,12 @@ int arguments_parse(int argc, char **argv, const char *help, int least, int most
 	}
 	arguments.operands = argv + optind;
 	arguments.n_operands = argc - optind;
-	if (arguments.n_operands < least || (most >= 0 && arguments.n_operands > most)) {
+	if (arguments.n_operands < least || arguments.n_operands > most) {
 		fprintf(stderr, "sidecarctl %s: %d arguments given, expected %d%s\n%s", argv[0],
 			arguments.n_operands, least, most != least ? " or more" : "", help);
 		return EXIT_FAULT;
 	}
-	if (!arguments.workload && arguments.n_operands > 0)
+	if (arguments.n_operands > 0)
 		arguments.workload = arguments.operands[0];
 	*ret_arguments = arguments;
 	return -1;

@@ -16,8 +16,7 @@ struct arguments {
 
 /* Parses the common options (--runtime-dir DIR, --json, --help) and the operands of a verb. @help
  * is printed for --help; the verb takes between @least and
- * @most operands (@most < 0: any number, and parsing stops at the first). Returns -1 to go on, else
- * the exit code. */
+ * @most operands. Returns -1 to go on, else the exit code. */
 int arguments_parse(int argc, char **argv, const char *help, int least, int most,
 		    struct arguments *ret_arguments);
 

@@ -19,4 +19,7 @@ int verb_run(int argc, char **argv);
 int verb_watch(int argc, char **argv);
 int verb_check(int argc, char **argv);
 int verb_capture(int argc, char **argv);
+int verb_top(int argc, char **argv);
+int verb_record(int argc, char **argv);
+int verb_replay(int argc, char **argv);
 int verb_reload(int argc, char **argv);

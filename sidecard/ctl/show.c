@@ -22,6 +22,7 @@ static void print_placement(const json_t *placement)
 		{ "cores", "n_core" },
 		{ "NUMA nodes", "nodes" },
 		{ "memory nodes", "mems" },
+		{ "memory", "memory" },
 		{ "limited by", "limited_by" },
 		{ "generation", "generation" },
 		{ "not placed", "reason" },

@@ -21,6 +21,9 @@ static const struct verb {
 	{ "watch", "print each change as it comes", verb_watch },
 	{ "check", "check a configuration", verb_check },
 	{ "capture", "save a description of this machine", verb_capture },
+	{ "top", "what each workload uses, live", verb_top },
+	{ "record", "save what regulators see and say", verb_record },
+	{ "replay", "put a recording through the regulators again", verb_replay },
 	{ "reload", "read the configuration again", verb_reload },
 };
 
