@@ -17,6 +17,7 @@ allow() { # stage, allowed stages
 allow base model
 allow model base
 allow plan base model
+allow regulate base model
 allow sense base model plan
 allow apply base model plan
 allow publish base model plan edge/sidecard.h edge

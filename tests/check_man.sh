@@ -12,23 +12,25 @@ page() { sed 's/\\-/-/g; s/\\f[A-Z]//g' "$1"; }
 
 help=$(sed -n '/^static const char help\[\]/,/;$/p' sidecard/main.c | options_of)
 for option in $help; do
-	page systemd/sidecard.8 | grep -qE -- "^\.(B|BI|BR) .*$option" || complain "sidecard.8 lacks $option"
+	grep -qE -- "^\.(B|BI|BR) .*$option" <<<"$(page systemd/sidecard.8)" || complain "sidecard.8 lacks $option"
 done
 for option in $(page systemd/sidecard.8 | sed -n '/^\.SH OPTIONS/,/^\.SH WHAT/p' | options_of); do
 	grep -qx -- "$option" <<<"$help" || complain "sidecard --help lacks $option"
 done
 verbs=$(sed -n '/^} verbs\[\]/,/^};/p' sidecard/ctl/sidecarctl.c | grep -oE '^\s+\{ *"[a-z]+"' | grep -oE '[a-z]+')
+# Not through a pipe: grep -q ends at the first hit, and sed would die of what it still has to write.
+ctl_page=$(page systemd/sidecarctl.1)
 [ -n "$verbs" ] || complain "no verbs found in sidecarctl.c"
 for verb in $verbs; do
-	page systemd/sidecarctl.1 | grep -qE -- "^\.(BR|BI) $verb( |$)" || complain "sidecarctl.1 lacks $verb"
+	grep -qE -- "^\.(BR|BI) $verb( |$)" <<<"$ctl_page" || complain "sidecarctl.1 lacks $verb"
 	grep -q "$verb" systemd/completion/sidecarctl.bash || complain "the bash completion lacks $verb"
 	grep -q "'$verb:" systemd/completion/_sidecarctl || complain "the zsh completion lacks $verb"
 	[ -f "sidecard/ctl/$verb.c" ] || complain "sidecard/ctl/$verb.c is not there"
 	for option in $(grep -v '^//' "sidecard/ctl/$verb.c" | grep -E '^\s*"|help\[\] =' | options_of); do
-		page systemd/sidecarctl.1 | grep -q -- "$option" || complain "sidecarctl.1 lacks $option of $verb"
+		grep -q -- "$option" <<<"$ctl_page" || complain "sidecarctl.1 lacks $option of $verb"
 	done
 done
-for file in systemd/*.[18] conf/*.5; do
+for file in systemd/*.[18] conf/*.[57]; do
 	[ -f "$file" ] || continue
 	warnings=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$file" 2>&1 >/dev/null || true)
 	[ -z "$warnings" ] || complain "$file: $warnings"

@@ -3,7 +3,7 @@
 set -eu
 build="gcc make meson ninja-build pkg-config libhwloc-dev libnuma-dev libcgroup-dev libsystemd-dev libinih-dev libjansson-dev"
 check="$build libcmocka-dev clang clang-format libclang-rt-dev dbus man-db groff-base bzip2 strace python3
-       qemu-system-x86 mmdebstrap debian-archive-keyring e2fsprogs util-linux"
+       coinor-cbc glpk-utils qemu-system-x86 mmdebstrap debian-archive-keyring e2fsprogs util-linux"
 case ${1:-} in
 build) packages=$build ;;
 check) packages=$check ;;

@@ -55,6 +55,7 @@ for check in tests/check_*.sh; do
 	step "$(basename "$check" .sh)" "$check"
 done
 build_and_test build-gcc gcc all -Db_sanitize=address,undefined
+step "D-Bus noise, a bus that dies" tests/fuzz/bus.sh build-gcc
 build_and_test build-clang clang none
 build_and_test build-ndebug gcc none -Dbuildtype=plain -Dc_args=-O0 -Db_ndebug=true
 if [ -x tests/fuzz/run.sh ]; then

@@ -1,6 +1,6 @@
 /* Real machines, as captured for the test suite of hwloc: unpacks each, loads it through the probe
- * and compares with what is known of it, and with what its own kernel said. Skips (77) where the
- * captures are not there. */
+ * and compares with what is known of it, and with what its own kernel said; then plans several sets
+ * of workloads on it. Skips (77) where the captures are not there. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "machines/machine_plans.h"
 #include "sense/topo_load.h"
 
 #define EXIT_SKIPPED 77
@@ -199,6 +200,7 @@ static void loads_as_known(void **state)
 		check_counts(&machines[i], topology);
 		check_order(&machines[i], topology);
 		check_against_kernel(&machines[i], topology, directory);
+		machine_plans_check(machines[i].archive, topology);
 		run("/bin/rm", (const char *const[]){ "-rf", directory, NULL });
 	}
 }

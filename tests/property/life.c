@@ -30,6 +30,22 @@ static uint32_t number_of(uint32_t i, uint32_t n, unsigned way)
 	return way == 2 ? i * 7 + 3 : i;
 }
 
+/* Two, each near one node, and one that is near none. */
+static void devices_make(struct life *life, struct topology *topology)
+{
+	static const char *const names[] = { "dev0", "dev1", "dev2" };
+
+	topology->devices = calloc(N_ELEMENTS(names), sizeof(*topology->devices));
+	topology->n_devices = N_ELEMENTS(names);
+	for (uint32_t i = 0; i < N_ELEMENTS(names); i++) {
+		uint32_t node = random_below(&life->seed, topology->n_node);
+
+		topology->devices[i].name = strdup(names[i]);
+		if (i < 2)
+			nodeset_add(&topology->devices[i].nodes, topology->nodes[node].node_os);
+	}
+}
+
 static void machine_make(struct life *life)
 {
 	uint64_t *seed = &life->seed;
@@ -39,6 +55,7 @@ static void machine_make(struct life *life)
 	unsigned way = random_below(seed, 3);
 	struct topology *topology = calloc(1, sizeof(*topology));
 	uint32_t core = 0, n = 0, n_most = n_node * n_l3 * n_core * n_smt;
+	uint32_t n_package_node = random_between(seed, 1, 2), n_rank = random_once_in(seed, 3) + 1;
 	struct fault fault;
 
 	topology->pus = calloc(n_most, sizeof(*topology->pus));
@@ -52,13 +69,17 @@ static void machine_make(struct life *life)
 		};
 	for (uint32_t i = 0; i < n_node * n_l3 * n_core; i++) {
 		uint32_t n_here = uneven ? random_between(seed, n == 0, n_smt) : n_smt;
+		uint32_t node = i / n_core / n_l3, rank = random_below(seed, n_rank);
 
 		for (uint32_t k = 0; k < n_here; k++) {
 			topology->pus[n] = (struct topo_pu){ .pu_os = number_of(n, n_most, way),
 							     .core = core,
 							     .l2 = core,
 							     .l3 = i / n_core,
-							     .node = i / n_core / n_l3 };
+							     .die = node,
+							     .package = node / n_package_node,
+							     .node = node,
+							     .efficiency_rank = rank };
 			n++;
 		}
 		core += n_here > 0;
@@ -67,8 +88,10 @@ static void machine_make(struct life *life)
 	/* Dense indices are below the number of PUs; a machine with L3 groups that are all offline
 	 * gets one L3 a core. */
 	for (uint32_t i = 0; i < n; i++)
-		if (n_node * n_l3 > n)
+		if (n_node * n_l3 > n) {
 			topology->pus[i].l3 = topology->pus[i].core;
+			topology->pus[i].die = topology->pus[i].package = 0;
+		}
 	if (random_once_in(seed, 2)) {
 		uint32_t n_nodes = topology->n_node;
 
@@ -78,6 +101,7 @@ static void machine_make(struct life *life)
 							 ? TOPOLOGY_LOCAL
 							 : random_between(seed, 11, 40);
 	}
+	devices_make(life, topology);
 	if (topology_finish(topology, &fault) < 0)
 		life_fail(life, "%s", fault.text);
 	life->topology = topology;
@@ -94,9 +118,14 @@ static void some_pus(struct life *life, uint32_t n_of_ten, struct cpuset *ret_cp
 static void pools_make(struct life *life)
 {
 	static const char *const names[LIFE_N_POOL] = { "default", "gold", "silver" };
+	bool isolates = random_once_in(&life->seed, 3);
 
 	for (size_t i = 0; i < LIFE_N_POOL; i++)
 		life->pools[i] = pool_new(names[i]);
+	for (size_t i = 0; i < LIFE_N_POOL && isolates; i++)
+		if (random_once_in(&life->seed, 3))
+			life->pools[i]->isolation = (enum pool_isolation)random_below(&life->seed,
+										      4);
 	if (random_once_in(&life->seed, 2))
 		some_pus(life, 3, &life->pools[1]->cpus);
 	if (random_once_in(&life->seed, 2)) {
@@ -122,12 +151,26 @@ static void workload_random(struct life *life, uint32_t slot)
 	conf->min_pu = random_between(seed, 1, random_once_in(seed, 4) ? 8 : 3);
 	if (!random_once_in(seed, 4))
 		conf->max_pu = conf->min_pu + random_below(seed, 4);
+	if (!conf->exclusive && conf->max_pu != WORKLOAD_MAX_UNSET && conf->max_pu > 1 &&
+	    random_once_in(seed, 3)) {
+		conf->n_exclusive = random_between(seed, 1, conf->max_pu - 1);
+		conf->min_pu = conf->min_pu > conf->n_exclusive ? conf->min_pu : conf->n_exclusive;
+	}
 	conf->weight = random_once_in(seed, 3) ? random_between(seed, 1, 10000) : 100;
 	conf->priority = random_once_in(seed, 3) ? random_below(seed, 300) : 100;
 	conf->smt = random_once_in(seed, 2) ? (enum workload_smt)random_below(seed, 3) : SMT_ANY;
 	conf->rounding = (enum workload_rounding)random_below(seed, 4);
 	conf->numa_policy = random_once_in(seed, 2) ? (enum numa_policy)random_below(seed, 3)
 						    : NUMA_PREFER;
+	conf->core_type = random_once_in(seed, 4) ? (enum core_type)random_below(seed, 3)
+						  : CORE_ANY;
+	if (random_once_in(seed, 4)) {
+		char device[] = "dev0";
+
+		device[3] = (char)('0' + random_below(seed, 4));
+		strings_add(&conf->near_devices, device);
+	}
+	conf->balance = (enum balance)random_below(seed, 2);
 	if (random_once_in(seed, 6))
 		for (unsigned i = 0; i < 2; i++)
 			nodeset_add(

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "oracle/grade.h"
 #include "plan/plan_diff.h"
 #include "plan/plan_text.h"
 #include "property/random.h"
@@ -53,6 +54,16 @@ void check_places(const struct life *life, const struct plan *plan);
 void check_quotas(const struct life *life, const struct plan *plan);
 void check_same(const struct life *life, const struct plan *a, const struct plan *b,
 		const char *what);
+enum comparison {
+	COMPARISON_AS_GOOD, /* or better */
+	COMPARISON_WORSE,
+	COMPARISON_OTHER, /* more is placed, or others have more PUs than their minimum: items that
+			     follow mean nothing then */
+};
+
+/* @ret_item: the first that is worse. */
+enum comparison check_as_good(const struct life *life, const struct plan *plan,
+			      const struct plan *scratch, enum grade_item *ret_item);
 void check_steps(const struct life *life, const struct plan *before, const struct plan *after);
 
 void life_fail(const struct life *life, const char *format, ...)

@@ -101,7 +101,7 @@ static void check_facts(const struct view *view, size_t w)
 static void own_pu(struct view *view, size_t w, uint32_t i)
 {
 	const struct workload *conf = view->plan->workloads[w].conf;
-	const struct cpuset *cpus = &view->plan->workloads[w].cpus;
+	const struct cpuset *cpus = grade_own(&view->plan->workloads[w]);
 
 	if (view->owner[i] != NOBODY)
 		life_fail(view->life, "PU %u has two owners, %s and %s",
@@ -116,7 +116,9 @@ static void own_pu(struct view *view, size_t w, uint32_t i)
 
 		if (k == i || view->topology->pus[k].core != view->topology->pus[i].core)
 			continue;
-		if ((conf->smt == SMT_WHOLE_CORE && !has) || (conf->smt == SMT_ONE_PER_CORE && has))
+		/* Of one that shares others beside them, any PUs may be its own. */
+		if (conf->exclusive && ((conf->smt == SMT_WHOLE_CORE && !has) ||
+					(conf->smt == SMT_ONE_PER_CORE && has)))
 			life_fail(view->life, "%s: PU %u does not suit its Smt=", conf->name,
 				  view->topology->pus[i].pu_os);
 		if (conf->smt == SMT_ONE_PER_CORE)
@@ -127,15 +129,22 @@ static void own_pu(struct view *view, size_t w, uint32_t i)
 static void check_exclusive(struct view *view, size_t w)
 {
 	const struct plan_workload *workload = &view->plan->workloads[w];
+	const struct cpuset *own = grade_own(workload);
 
 	for (uint32_t i = 0; i < view->topology->n_pu; i++)
-		if (cpuset_has(&workload->cpus, view->topology->pus[i].pu_os))
+		if (cpuset_has(own, view->topology->pus[i].pu_os))
 			own_pu(view, w, i);
-	if (workload->n_pu > workload->conf->max_pu)
+	if (workload->conf->exclusive && workload->n_pu > workload->conf->max_pu)
 		life_fail(view->life, "%s has %u PUs of its own", workload->conf->name,
 			  workload->n_pu);
-	if (!cpuset_is_subset(&workload->cpus, &view->plan->exclusive))
-		life_fail(view->life, "%s is not among the exclusive", workload->conf->name);
+	if (!cpuset_is_subset(own, &view->plan->exclusive) ||
+	    !cpuset_is_subset(own, &workload->cpus))
+		life_fail(view->life, "%s: what is its own is not, or not among the exclusive",
+			  workload->conf->name);
+	if (workload->placed && cpuset_count(&workload->own) != workload->conf->n_exclusive)
+		life_fail(view->life, "%s has %u PUs of its own, Exclusive=%u",
+			  workload->conf->name, cpuset_count(&workload->own),
+			  workload->conf->n_exclusive);
 }
 
 /* ---- what could be better ---- */
@@ -167,7 +176,9 @@ static void check_one_node(const struct view *view, size_t w)
 	    nodeset_count(&workload->nodes) <= 1 || workload->conf->numa_policy == NUMA_SPREAD)
 		return;
 	if (workload->conf->numa_policy == NUMA_SINGLE)
-		life_fail(view->life, "%s is on several nodes", workload->conf->name);
+		life_fail(view->life,
+			  "%s (Policy=single) is on several nodes, with %u PUs of Min=%u",
+			  workload->conf->name, workload->n_pu, workload->conf->min_pu);
 	if (workload->conf->smt != SMT_ANY)
 		return;
 	for (uint32_t node = 0; node < view->topology->n_node; node++) {
@@ -204,10 +215,64 @@ static void check_unheld(const struct view *view, size_t w)
 	cpuset_foreach (pu_os, &view->plan->workloads[w].cpus) {
 		uint32_t i = topology_pu_idx(view->topology, pu_os);
 
-		if (view->owner[i] != NOBODY || view->idle[i])
+		if (view->owner[i] != w && (view->owner[i] != NOBODY || view->idle[i]))
 			life_fail(view->life, "%s runs on PU %u, which is not free",
 				  view->plan->workloads[w].conf->name, pu_os);
 	}
+}
+
+/* Which core, L3 group or node a pool keeps to itself. */
+static uint32_t group_of(const struct topo_pu *pu, enum pool_isolation isolation)
+{
+	return isolation == ISOLATION_CORE ? pu->core
+	       : isolation == ISOLATION_L3 ? pu->l3
+					   : pu->node;
+}
+
+static const struct pool *pool_named(const struct view *view, const char *name)
+{
+	for (size_t p = 0; p < view->snapshot->n_pools; p++)
+		if (strcmp(view->snapshot->pools[p]->name, name) == 0)
+			return view->snapshot->pools[p];
+	life_fail(view->life, "no pool '%s'", name);
+}
+
+/* Nobody of another pool runs where an exclusive PU of @w is, as far as its pool forbids that. */
+static void check_isolation(const struct view *view, size_t w)
+{
+	const struct plan_workload *workload = &view->plan->workloads[w];
+	const struct pool *pool = pool_named(view, workload->conf->pool);
+	const struct topology *topology = view->topology;
+
+	if (pool->isolation == ISOLATION_NONE)
+		return;
+	cpuset_foreach (pu_os, grade_own(workload)) {
+		const struct topo_pu *pu = &topology->pus[topology_pu_idx(topology, pu_os)];
+
+		for (size_t other = 0; other < view->plan->n_workloads; other++) {
+			const struct plan_workload *stranger = &view->plan->workloads[other];
+
+			if (strcmp(stranger->conf->pool, pool->name) == 0)
+				continue;
+			cpuset_foreach (foreign, &stranger->cpus)
+				if (group_of(&topology->pus[topology_pu_idx(topology, foreign)],
+					     pool->isolation) == group_of(pu, pool->isolation))
+					life_fail(view->life,
+						  "%s of pool %s and %s share more than "
+						  "Isolation= lets them",
+						  workload->conf->name, pool->name,
+						  stranger->conf->name);
+		}
+	}
+}
+
+/* What isolation leaves out is free and may not be used: what could be better is judged without. */
+static bool has_isolation(const struct view *view)
+{
+	for (size_t p = 0; p < view->snapshot->n_pools; p++)
+		if (view->snapshot->pools[p]->isolation != ISOLATION_NONE)
+			return true;
+	return false;
 }
 
 void check_places(const struct life *life, const struct plan *plan)
@@ -226,8 +291,7 @@ void check_places(const struct life *life, const struct plan *plan)
 		life_fail(life, "PUs that may not be used, or housekeeping is exclusive");
 	for (size_t w = 0; w < plan->n_workloads; w++) {
 		check_facts(&view, w);
-		if (plan->workloads[w].conf->exclusive)
-			check_exclusive(&view, w);
+		check_exclusive(&view, w);
 	}
 	for (uint32_t i = 0; i < topology->n_pu; i++)
 		if (idle[i] && owner[i] != NOBODY)
@@ -235,6 +299,9 @@ void check_places(const struct life *life, const struct plan *plan)
 	for (size_t w = 0; w < plan->n_workloads; w++) {
 		if (!plan->workloads[w].conf->exclusive)
 			check_unheld(&view, w);
+		check_isolation(&view, w);
+		if (has_isolation(&view))
+			continue;
 		check_one_node(&view, w);
 		check_unplaced(&view, w);
 	}
@@ -312,12 +379,73 @@ void check_same(const struct life *life, const struct plan *a, const struct plan
 		cleanup(freep) char *ours = cpuset_format(&a->workloads[w].cpus);
 		cleanup(freep) char *theirs = cpuset_format(&b->workloads[w].cpus);
 
+		cleanup(freep) char *our_limit = plan_limited_by_text(&a->workloads[w]);
+		cleanup(freep) char *their_limit = plan_limited_by_text(&b->workloads[w]);
+
 		if (!plan_workload_same_answer(&a->workloads[w], &b->workloads[w]))
-			life_fail(life, "%s: %s had %s (%u), has %s (%u)", what,
+			life_fail(life, "%s: %s had %s (%u by %s), has %s (%u by %s); %s; %s", what,
 				  a->workloads[w].conf->name, ours,
-				  a->workloads[w].parallelism.advised, theirs,
-				  b->workloads[w].parallelism.advised);
+				  a->workloads[w].parallelism.advised, our_limit, theirs,
+				  b->workloads[w].parallelism.advised, their_limit,
+				  a->workloads[w].reason ? a->workloads[w].reason : "placed",
+				  b->workloads[w].reason ? b->workloads[w].reason : "placed");
 	}
+}
+
+/* ---- as good as from scratch ---- */
+
+/* Placed workloads of each priority, highest first: the first difference decides. Negative: @a has
+ * more. */
+static int compare_placed(const struct plan *a, const struct plan *b)
+{
+	uint32_t above = UINT32_MAX;
+
+	for (;;) {
+		uint32_t priority = 0;
+		int n_more = 0;
+		bool found = false;
+
+		for (size_t w = 0; w < a->n_workloads; w++)
+			if (a->workloads[w].conf->priority < above &&
+			    (!found || a->workloads[w].conf->priority > priority)) {
+				priority = a->workloads[w].conf->priority;
+				found = true;
+			}
+		if (!found)
+			return 0;
+		for (size_t w = 0; w < a->n_workloads; w++)
+			if (a->workloads[w].conf->priority == priority)
+				n_more += b->workloads[w].placed - a->workloads[w].placed;
+		if (n_more != 0)
+			return n_more;
+		above = priority;
+	}
+}
+
+/* Growth beyond the minimum follows from the placement, and is compared where both grew alike. */
+static bool has_same_sizes(const struct plan *a, const struct plan *b)
+{
+	for (size_t w = 0; w < a->n_workloads; w++)
+		if (a->workloads[w].conf->exclusive && a->workloads[w].n_pu != b->workloads[w].n_pu)
+			return false;
+	return true;
+}
+
+enum comparison check_as_good(const struct life *life, const struct plan *plan,
+			      const struct plan *scratch, enum grade_item *ret_item)
+{
+	struct grade ours, anew;
+	int order = compare_placed(plan, scratch);
+
+	*ret_item = GRADE_UNPLACED;
+	if (order > 0)
+		return COMPARISON_WORSE;
+	if (order < 0 || !has_same_sizes(plan, scratch))
+		return COMPARISON_OTHER;
+	if (grade_plan(&life->snapshot, plan, &ours) < 0 ||
+	    grade_plan(&life->snapshot, scratch, &anew) < 0)
+		life_fail(life, "no memory");
+	return grade_gap(&ours, &anew, ret_item) > 0 ? COMPARISON_WORSE : COMPARISON_AS_GOOD;
 }
 
 /* ---- steps ---- */

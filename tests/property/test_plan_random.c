@@ -11,7 +11,15 @@
 #define N_TRANSITIONS 24000u
 #define N_A_LIFE      24u
 
+/* Changes after which a plan may be worse than one from scratch, in a million. The target is 0.
+ * What is left: pools that were carved for Isolation= keep what they got, so that a plan from
+ * scratch has other pools; and a plan from scratch is weighed pool by pool, so siblings that two
+ * pools have on one core are not seen. */
+#define N_WORSE_PPM 10000u
+
 static unsigned long n_transitions = N_TRANSITIONS;
+/* With plans from scratch: how many could be compared item by item, and were worse in one. */
+static unsigned long n_compared, n_worse[GRADE_N_ITEMS];
 static uint64_t only_seed;
 
 static struct plan *make(struct life *life, const struct plan *previous)
@@ -34,6 +42,22 @@ static void check_again(struct life *life, const struct plan *previous, const st
 	check_same(life, plan, next, "nothing changed");
 	if (next->generation != plan->generation + 1)
 		life_fail(life, "generation %llu", (unsigned long long)next->generation);
+}
+
+/* Keeping what holds must cost nothing. */
+static void check_against_scratch(struct life *life, const struct plan *plan)
+{
+	cleanup(plan_freep) struct plan *scratch = make(life, NULL);
+	enum grade_item item;
+	enum comparison comparison = check_as_good(life, plan, scratch, &item);
+
+	n_compared += comparison != COMPARISON_OTHER;
+	if (comparison != COMPARISON_WORSE)
+		return;
+	if (n_worse[item]++ == 0)
+		print_message("seed %llu, step %llu: worse than from scratch in %s\n",
+			      (unsigned long long)life->first_seed,
+			      (unsigned long long)life->n_steps, grade_name(item));
 }
 
 /* Limits in another order (parents still first) are the same limits. */
@@ -96,6 +120,7 @@ static struct plan *transition(struct life *life, struct plan *previous)
 	check_quotas(life, plan);
 	check_steps(life, previous, plan);
 	check_again(life, previous, plan);
+	check_against_scratch(life, plan);
 	if (random_once_in(&life->seed, 4))
 		check_limit_order(life, previous, plan);
 	check_reshare(life, plan);
@@ -126,9 +151,27 @@ static void plans_hold(void **state)
 	print_message("%lu transitions\n", n_lives * N_A_LIFE);
 }
 
+/* Runs after the others have counted. */
+static void as_good_as_from_scratch(void **state)
+{
+	unsigned long n = 0;
+
+	(void)state;
+	for (unsigned i = 0; i < GRADE_N_ITEMS; i++) {
+		n += n_worse[i];
+		if (n_worse[i] > 0)
+			print_error("%lu worse in %s\n", n_worse[i],
+				    grade_name((enum grade_item)i));
+	}
+	print_message("%lu of %lu compared are worse than from scratch\n", n, n_compared);
+	assert_true(n_compared > 0);
+	assert_true(n * 1000000 <= N_WORSE_PPM * n_compared);
+}
+
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(plans_hold) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(plans_hold),
+					    cmocka_unit_test(as_good_as_from_scratch) };
 
 	if (argc > 1)
 		n_transitions = strtoul(argv[1], NULL, 10);

@@ -40,6 +40,10 @@ static void assert_same_workload(const struct workload *a, const struct workload
 	assert_int_equal(a->publish_mode, b->publish_mode);
 	assert_same_strings(&a->environment, &b->environment);
 	assert_int_equal(a->lease_us, b->lease_us);
+	assert_int_equal(a->regulator, b->regulator);
+	assert_int_equal(a->overcommit_permille, b->overcommit_permille);
+	assert_int_equal(a->safe_us, b->safe_us);
+	assert_int_equal(a->lend, b->lend);
 	assert_int_equal(a->n_settings, b->n_settings);
 }
 
@@ -115,7 +119,7 @@ static void every_key_reaches_its_field(void **state)
 		"Pool=gold\nPriority=0\nPlugin=go\n[Match]\nUnit=a.service\nUnit=b@*.service\n"
 		"Slice=x-y.slice\nCgroup=/pods/a*\nExecutable=/usr/bin/envoy\n"
 		"CommandLine=*envoy -c ?*\nUser=root\nUser=4711\n[CPU]\nMin=2\nMax=8192\n"
-		"Weight=10000\nExclusive=1\nSmt=one-per-core\nRounding=nearest\nQuota=250%\n"
+		"Weight=10000\nExclusive=on\nSmt=one-per-core\nRounding=nearest\nQuota=250%\n"
 		"[NUMA]\nPolicy=spread\nNodes=0-1\nMemory=interleave\nMemorySize=3 G\nMigrate=on\n"
 		"[Threads]\nPin=none\n[Publish]\nMode=steer\nEnvironment=A=1\n"
 		"Environment=_b2=x;y \"z\"\nEnvironment=A=2\nLease=2min\n[Plugin]\nThing.x=#1\n");
@@ -231,7 +235,7 @@ static const struct {
 	  X "1: [Cpu]: unknown section, did you mean 'CPU'?" },
 	{ "section of another file", "[Partition]\nHousekeeping=1\n",
 	  X "1: [Partition]: unknown section, expected one of "
-		"Workload|Match|CPU|NUMA|Threads|Publish|Plugin" },
+		"Workload|Match|CPU|NUMA|Threads|Publish|Regulator|Plugin" },
 	{ "a word", "[CPU]\nSmt=always\n",
 	  X "2: [CPU] Smt: 'always' is unknown, expected one of "
 		"any|whole-core|one-per-core" },
@@ -248,7 +252,7 @@ static const struct {
 	{ "above 32 bits", "[CPU]\nWeight=4294967297\n",
 	  X "2: [CPU] Weight: '4294967297' is out of range" A_NUMBER("10000") },
 	{ "a boolean", "[CPU]\nExclusive=maybe\n",
-	  X "2: [CPU] Exclusive: 'maybe' is neither, expected yes or no" },
+	  X "2: [CPU] Exclusive: 'maybe' is neither, expected yes, no or a number of PUs from 1 to 8192" },
 	{ "minimum above maximum", "[CPU]\nMax=2\nMin=3\n",
 	  X "3: [CPU] Min: Min=3 is above Max=2" },
 	{ "a quota of nothing", "[CPU]\nQuota=0\n",
@@ -398,7 +402,7 @@ static void one_broken_directory_is_reported_whole(void **state)
 			 "sidecard.conf:4: [Partition] Housekeeping: '1-' is no list, expected "
 			 "auto, none, how many PUs (1 to 8192), or which: 0-1 or cpus:3\n"
 			 "sidecard.conf:5: [Pool]: unknown section, expected one of "
-			 "Daemon|Partition\n"
+			 "Daemon|Partition|Planner|Regulator\n"
 			 "sidecard.conf.d/10.conf:2: [Daemon] Settle: '-1' is no time, expected a "
 			 "time from 0 to 5s in us, ms, s, min or h\n"
 			 "workloads.d/a.conf:2: [CPU] Min: Min=4 is above Max=2\n"

@@ -269,14 +269,15 @@ static void what_the_machine_lacks_is_told(void **state)
 
 	write_file(*state, "sidecard.conf", "[Partition]\nHousekeeping=6-9\n");
 	write_file(*state, "pools.d/few.conf", "[Pool]\nCPUs=4-5\n");
-	write_file(*state, "pools.d/gone.conf", "[Pool]\nNodes=1-2\n");
+	write_file(*state, "pools.d/gone.conf", "[Pool]\nNodes=2-3\n");
 	/* An offline PU in the middle was there yesterday. */
 	write_file(*state, "pools.d/gap.conf", "[Pool]\nCPUs=2-3\n");
-	write_file(*state, "pools.d/none.conf", "[Pool]\nCPUs=2\n");
+	write_file(*state, "pools.d/none.conf", "[Pool]\nCPUs=18\n");
 	write_file(*state, "workloads.d/a.conf", "[CPU]\nMin=7\n");
 	write_file(*state, "workloads.d/b.conf", "[CPU]\nMin=8\n");
 	write_file(*state, "workloads.d/c.conf", "[Workload]\nPool=few\n[CPU]\nMin=3\n");
-	write_file(*state, "workloads.d/d.conf", "[CPU]\nMin=4\n[NUMA]\nPolicy=single\n");
+	/* More than a node or the cores have: there are enough PUs, so it is the planner's to say.
+	 */
 	write_file(*state, "workloads.d/e.conf", "[CPU]\nMin=5\n[NUMA]\nPolicy=single\n");
 	write_file(*state, "workloads.d/f.conf", "[CPU]\nMin=5\nExclusive=yes\nSmt=one-per-core\n");
 	write_file(*state, "workloads.d/g.conf", "[NUMA]\nNodes=3\n");
@@ -289,21 +290,48 @@ static void what_the_machine_lacks_is_told(void **state)
 		"machine", *state, &faults,
 		"sidecard.conf:2: [Partition] Housekeeping: PUs '6-9', but this machine has "
 		"0-1,3-7 online\n"
-		"pools.d/gone.conf:2: [Pool] Nodes: NUMA nodes '1-2', but this machine has 0-1\n"
-		"pools.d/none.conf:2: [Pool] CPUs: PUs '2', but this machine has 0-1,3-7 online\n"
+		"pools.d/gone.conf:2: [Pool] Nodes: NUMA nodes '2-3', but this machine has 0-1\n"
+		"pools.d/none.conf:2: [Pool] CPUs: PUs '18', but this machine has 0-1,3-7 online\n"
 		"workloads.d/b.conf:2: [CPU] Min: Min=8, but pool, nodes and machine leave it 7 "
 		"PUs\n"
 		"workloads.d/c.conf:4: [CPU] Min: Min=3, but pool, nodes and machine leave it 2 "
 		"PUs\n"
-		"workloads.d/e.conf:2: [CPU] Min: Min=5 on a single NUMA node, but the largest one "
-		"has 4 PUs for it\n"
-		"workloads.d/f.conf:2: [CPU] Min: Min=5 with one PU of each core, but there are 3 "
-		"cores\n"
 		"workloads.d/g.conf:2: [NUMA] Nodes: NUMA nodes '3', but this machine has 0-1\n"
 		"workloads.d/h.conf:2: [CPU] Min: Min=6, but pool, nodes and machine leave it 5 "
 		"PUs\n"
 		"workloads.d/i.conf:2: [CPU] Min: Min=4, but pool, nodes and machine leave it 3 "
 		"PUs");
+	fault_list_done(&faults);
+}
+
+static void a_pu_has_one_pool(void **state)
+{
+	cleanup(topology_freep) struct topology *topology = machine();
+	cleanup(conf_freep) struct conf *conf = NULL;
+	struct fault_list faults = { 0 };
+	char *d = *state;
+	cleanup(freep) char *expected = NULL;
+
+	write_file(d, "pools.d/a.conf", "[Pool]\nCPUs=0-3\n");
+	write_file(d, "pools.d/b.conf", "# A comment.\n[Pool]\nCPUs=3-4\n");
+	/* PUs 4-7 by their node; within it PU 7 alone is nobody else's. */
+	write_file(d, "pools.d/c.conf", "[Pool]\nNodes=1\n");
+	write_file(d, "pools.d/d.conf", "[Pool]\nCPUs=0-5\nNodes=1\n");
+	write_file(d, "pools.d/any.conf", "[Pool]\n");
+	conf = load_good(d);
+	assert_true(
+		asprintf(&expected,
+			 "pools.d/b.conf:3: [Pool] CPUs: PUs '3' are those of pool 'a' already "
+			 "(%s/pools.d/a.conf:2: [Pool] CPUs)\n"
+			 "pools.d/c.conf:2: [Pool] Nodes: PUs '4' are those of pool 'b' already "
+			 "(%s/pools.d/b.conf:3: [Pool] CPUs)\n"
+			 "pools.d/d.conf:2: [Pool] CPUs: PUs '4' are those of pool 'b' already "
+			 "(%s/pools.d/b.conf:3: [Pool] CPUs)\n"
+			 "pools.d/d.conf:2: [Pool] CPUs: PUs '4-5' are those of pool 'c' "
+			 "already (%s/pools.d/c.conf:2: [Pool] Nodes)",
+			 d, d, d, d) > 0);
+	assert_int_equal(conf_check_machine(conf, topology, &faults), -EINVAL);
+	expect_faults("pools", d, &faults, expected);
 	fault_list_done(&faults);
 }
 
@@ -339,6 +367,7 @@ int main(void)
 		TEST(a_named_directory_may_be_all_links),
 		TEST(one_thing_has_one_workload),
 		TEST(what_the_machine_lacks_is_told),
+		TEST(a_pu_has_one_pool),
 		TEST(housekeeping_and_a_minimum_must_both_fit),
 	};
 

@@ -15,7 +15,8 @@ static void fixture_pair(struct fixture *fixture)
 static void json_is_the_contract(void **state)
 {
 	static const char expected[] =
-		"{\"generation\":1,\"optimal\":false,\"bound\":null,\"duration_us\":12.3,"
+		"{\"generation\":1,\"optimal\":false,\"bound\":1.0,\"bound_item\":1,\"duration_"
+		"us\":12.3,"
 		"\"machine\":{\"n_pu\":16,\"n_core\":8,\"n_numa\":4,\"pus\":\"0-15\"},"
 		"\"housekeeping\":{\"cpus\":\"0-1\"},\"workloads\":["
 		"{\"name\":\"agent\",\"role\":\"control-plane\",\"pool\":\"default\",\"exclusive\":"
@@ -101,7 +102,15 @@ static void explains(void **state)
 		"case.\n"
 		"cpu.max of /pods/a leaves 2.500 PUs.\n"
 		"It should run 2 threads (2 rounded down, 3 rounded up), limited by cpu.max of "
-		"/pods/a.\n";
+		"/pods/a.\n"
+		"Item 1, minimum: 4 of at least 4 PUs.\n"
+		"Item 2, PUs of its own that another has too: 0, best possible 0.\n"
+		"Item 3, NUMA nodes: 1, best possible 1.\n"
+		"Item 3, packages: 1, best possible 1.\n"
+		"Item 6, L3 groups: 1, best possible 1.\n"
+		"Item 6, dies: 1, best possible 1.\n"
+		"Item 6, L2 groups: 2, best possible 2.\n"
+		"Item 7, PUs on a core that another has a part of: 0, best possible 0.\n";
 	static const char x[] =
 		"x is a data-plane workload of pool 'default', priority 100.\n"
 		"It is not placed: needs 6 PUs on one node, the largest free node has 4; Min=4 "
@@ -109,7 +118,8 @@ static void explains(void **state)
 		"place it, "
 		"and so would Policy=prefer.\n"
 		"It asks for at least 6 PUs and at most 6 of its own, one NUMA node in any case.\n"
-		"No quota limits it or anything above it.\n";
+		"No quota limits it or anything above it.\n"
+		"Of 14 PUs that it could have 4 are held by others; on node 1 envoy has 4.\n";
 	struct fixture fixture;
 	struct plan *plan;
 	char *text;

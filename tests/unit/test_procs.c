@@ -393,6 +393,204 @@ static void first_workload_has_the_process(void **state)
 	fixture_free(f);
 }
 
+/* ---- executables that we may not read ---- */
+
+static int identify_later(void *userdata, pid_t pid, uint64_t start_time)
+{
+	struct fixture *f = userdata;
+
+	assert_true(start_time > 0);
+	assert_true(f->n_asked < N_ELEMENTS(f->asked_pids));
+	f->asked_pids[f->n_asked++] = pid;
+	return 0;
+}
+
+static int identify_never(void *userdata, pid_t pid, uint64_t start_time)
+{
+	(void)userdata;
+	(void)pid;
+	(void)start_time;
+	return -ENOTSUP;
+}
+
+/* Answers all questions that are open. */
+static void answer_all(struct fixture *f, const char *executable)
+{
+	for (size_t i = 0; i < f->n_asked; i++) {
+		uint64_t start_time = 0;
+
+		process_read(&f->sys, f->asked_pids[i], &start_time, NULL);
+		assert_int_equal(
+			world_identified(f->world, f->asked_pids[i], start_time, executable), 0);
+	}
+	f->n_asked = 0;
+	fixture_run(f);
+}
+
+static void executables_are_asked_for(void **state)
+{
+	struct fixture *f = fixture_of_processes();
+	char argument[32];
+	pid_t pid = sleeper_start(tag(argument));
+	uint64_t start_time;
+
+	(void)state;
+	f->proc_events_error = -EPERM;
+	f->identify = identify_later;
+	/* The other keys rule out everybody else, without a question. */
+	workload_command(f, "w", argument);
+	assert_int_equal(strings_add(&f->workloads[0]->match.executables, "/bin/good"), 0);
+	assert_int_equal(strings_add(&f->workloads[0]->match.executables, "/bin/better"), 0);
+	fixture_start(f);
+	assert_int_equal(f->n_asked, 1);
+	assert_int_equal(f->asked_pids[0], pid);
+	assert_false(world_is_identified(f->world));
+	assert_false(world_is_known(f->world));
+	assert_int_equal(n_places(f), 0);
+	answer_all(f, "/bin/better (deleted)"); /* replaced by an upgrade, still the same */
+	assert_true(world_is_known(f->world));
+	assert_int_equal(n_places(f), 1);
+	assert_int_equal(process_read(&f->sys, pid, &start_time, NULL), 0);
+	assert_true(world_has(f->world, 0, pid, start_time));
+	assert_false(world_has(f->world, 0, pid, start_time + 1));
+	assert_false(world_has(f->world, 1, pid, start_time));
+	/* Another configuration: it stays where it is, whatever is asked again. */
+	fixture_configure(f);
+	assert_int_equal(n_places(f), 1);
+	answer_all(f, "/bin/good");
+	assert_int_equal(n_places(f), 1);
+	/* It executes something else. */
+	assert_int_equal(world_rescan(f->world, NULL), 0);
+	assert_int_equal(n_places(f), 1);
+	answer_all(f, "/bin/bad");
+	assert_int_equal(n_places(f), 0);
+	/* An answer about somebody who had the number before. */
+	assert_int_equal(world_rescan(f->world, NULL), 0);
+	assert_int_equal(f->n_asked, 1);
+	f->n_asked = 0;
+	assert_int_equal(world_identified(f->world, pid, start_time + 1, "/bin/good"), 0);
+	fixture_run(f);
+	assert_int_equal(n_places(f), 0);
+	assert_true(world_is_known(f->world));
+	/* Nobody may tell: said once. */
+	assert_null(strstr(f->all_notices, "executables of other users"));
+	assert_int_equal(world_rescan(f->world, NULL), 0);
+	answer_all(f, NULL); /* it was just ending */
+	assert_null(strstr(f->all_notices, "executables of other users"));
+	assert_int_equal(world_rescan(f->world, NULL), 0);
+	answer_all(f, "");
+	assert_non_null(strstr(f->all_notices, "executables of other users"));
+	assert_int_equal(n_places(f), 0);
+	sleeper_end(pid);
+	fixture_free(f);
+}
+
+static void executables_that_nobody_tells(void **state)
+{
+	struct fixture *f = fixture_of_processes();
+	char argument[32];
+	pid_t pid = sleeper_start(tag(argument));
+
+	(void)state;
+	f->proc_events_error = -EPERM;
+	f->identify = identify_never;
+	workload_command(f, "w", argument);
+	assert_int_equal(strings_add(&f->workloads[0]->match.executables, "/bin/good"), 0);
+	workload_command(f, "x", argument);
+	fixture_start(f);
+	assert_non_null(strstr(f->all_notices, "executables of other users"));
+	/* Who does not ask for the executable still has it. */
+	assert_int_equal(n_places(f), 1);
+	assert_true(world_is_known(f->world));
+	sleeper_end(pid);
+	fixture_free(f);
+}
+
+/* ---- a socket of process events that was handed over ---- */
+
+static void event_send(struct fixture *f, const struct proc_event *event)
+{
+	char data[MESSAGE_SIZE];
+
+	message_put(data, CN_IDX_PROC, MESSAGE_SIZE, event);
+	assert_int_equal(send(f->procs_fds[1], data, sizeof(data), 0), sizeof(data));
+}
+
+static int says_yes(struct fixture *f)
+{
+	event_send(f, &(struct proc_event){ .what = PROC_EVENT_NONE });
+	return 0;
+}
+
+static int says_no(struct fixture *f)
+{
+	struct proc_event event = { .what = PROC_EVENT_NONE };
+
+	event.event_data.ack.err = EPERM;
+	event_send(f, &event);
+	return 0;
+}
+
+static int fails(struct fixture *f)
+{
+	(void)f;
+	return -ECONNREFUSED;
+}
+
+static void events_by_a_given_socket(void **state)
+{
+	static const struct {
+		const char *why;
+		int (*answer)(struct fixture *f);
+		bool works;
+	} rows[] = {
+		{ "Linux 6.6 and later: everybody may", says_yes, true },
+		{ "before: refused, but somebody has switched it on, or there were no word",
+		  says_no, true },
+		{ "before, and nobody has", NULL, false },
+		{ "not to be asked at all", fails, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		struct fixture *f = fixture_of_processes();
+		struct proc_event event = { .what = PROC_EVENT_EXEC };
+		char argument[32];
+		pid_t pid;
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+					    f->procs_fds),
+				 0);
+		f->procs_answer = rows[i].answer;
+		workload_command(f, "w", tag(argument));
+		fixture_start(f);
+		if (rows[i].works == (strstr(f->all_notices, "process connector") != NULL))
+			fail_msg("%s: '%s'", rows[i].why, f->all_notices);
+		if (rows[i].works) {
+			fixture_run(f);
+			pid = sleeper_start(argument);
+			assert_int_equal(n_places(f), 0); /* nobody has told, nobody has looked */
+			event.event_data.exec.process_pid = pid;
+			event.event_data.exec.process_tgid = pid;
+			event_send(f, &event);
+			fixture_run(f);
+			assert_int_equal(n_places(f), 1);
+			sleeper_end(pid);
+		}
+		/* Nobody needs it any more; then somebody does again. */
+		f->n_ignored = 0;
+		strings_done(&f->workloads[0]->match.command_lines);
+		fixture_configure(f);
+		assert_int_equal(f->n_ignored, 1);
+		f->procs_answer = says_yes;
+		f->all_notices[0] = '\0';
+		workload_command(f, "x", argument);
+		fixture_configure(f);
+		assert_null(strstr(f->all_notices, "process connector"));
+		fixture_free(f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -403,6 +601,9 @@ int main(void)
 		cmocka_unit_test(no_connector_where_nobody_needs_it),
 		cmocka_unit_test(registered_children),
 		cmocka_unit_test(first_workload_has_the_process),
+		cmocka_unit_test(executables_are_asked_for),
+		cmocka_unit_test(executables_that_nobody_tells),
+		cmocka_unit_test(events_by_a_given_socket),
 		cmocka_unit_test(found_without_the_connector),
 		cmocka_unit_test(found_as_the_kernel_has_it),
 	};

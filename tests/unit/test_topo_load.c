@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -438,6 +439,83 @@ static void parses_answers_about_cgroups(void **state)
 	}
 }
 
+struct loaded {
+	struct topo_loading *loading;
+	struct topology *topology;
+	struct fault fault;
+	unsigned n;
+};
+
+static void on_loaded(void *userdata, struct topology *topology, const struct fault *fault)
+{
+	struct loaded *loaded = userdata;
+
+	loaded->n++;
+	loaded->topology = topology;
+	if (!topology)
+		loaded->fault = *fault;
+	loaded->loading = topo_loading_free(loaded->loading);
+}
+
+/* The same answers, and the loop is free meanwhile. */
+static void loads_in_the_background(void **state)
+{
+	static const struct {
+		const char *machine, *fault; /* NULL: there is a machine */
+	} rows[] = {
+		{ "synthetic:numa:2 core:4 pu:2", NULL },
+		{ "synthetic:numa:64 core:64 pu:2", NULL }, /* more than a pipe holds */
+		{ "synthetic:nonsense", "is not a list of TYPE:COUNT" },
+		{ "/nonexistent/machine.xml", "No such file or directory" },
+	};
+	sd_event *event = NULL;
+	struct fault fault;
+
+	(void)state;
+	assert_true(sd_event_new(&event) >= 0);
+	for (size_t i = 0; i < N_ELEMENTS(rows); i++) {
+		cleanup(topology_freep) struct topology *expected = NULL;
+		struct loaded loaded = { 0 };
+		const struct topo_listener listener = { &loaded, on_loaded };
+
+		assert_int_equal(
+			topo_load_begin(rows[i].machine, event, &listener, &loaded.loading, &fault),
+			0);
+		assert_int_equal(loaded.n, 0);
+		while (loaded.n == 0)
+			assert_true(sd_event_run(event, UINT64_MAX) >= 0);
+		assert_int_equal(topo_load(rows[i].machine, &expected, &fault),
+				 rows[i].fault ? -EINVAL : 0);
+		if (rows[i].fault) {
+			assert_null(loaded.topology);
+			if (!strstr(loaded.fault.text, rows[i].fault))
+				fail_msg("'%s'", loaded.fault.text);
+			continue;
+		}
+		assert_non_null(loaded.topology);
+		assert_int_equal(loaded.topology->n_pu, expected->n_pu);
+		assert_int_equal(loaded.topology->n_node, expected->n_node);
+		topology_free(loaded.topology);
+	}
+	/* Given up half-way: nothing is reported, and no process is left. */
+	for (unsigned n_turns = 0; n_turns < 3; n_turns++) {
+		struct loaded loaded = { 0 };
+		const struct topo_listener listener = { &loaded, on_loaded };
+
+		assert_int_equal(topo_load_begin("synthetic:numa:64 core:64 pu:2", event, &listener,
+						 &loaded.loading, &fault),
+				 0);
+		for (unsigned k = 0; k < n_turns; k++)
+			assert_true(sd_event_run(event, UINT64_MAX) >= 0);
+		if (loaded.n == 0)
+			topo_loading_free(loaded.loading);
+		topology_free(loaded.topology);
+	}
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+	sd_event_unref(event);
+}
+
 static void finds_the_cgroups_of_this_machine(void **state)
 {
 	cleanup(cgroup_mount_done) struct cgroup_mount mount = { 0 };
@@ -494,6 +572,7 @@ int main(void)
 		cmocka_unit_test(reports_what_cannot_start),
 		cmocka_unit_test(falls_back_to_libexec),
 		cmocka_unit_test(parses_answers_about_cgroups),
+		cmocka_unit_test(loads_in_the_background),
 		cmocka_unit_test(finds_the_cgroups_of_this_machine),
 	};
 

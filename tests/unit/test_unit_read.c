@@ -272,6 +272,64 @@ static void transient_units_go(void **state)
 	mock_done(&mock);
 }
 
+/* Another connection, as after a restart of the bus: what is known stays until PID 1 tells again.
+ */
+static void a_bus_that_comes_back_is_asked_again(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct mock first, second;
+
+	(void)state;
+	mock_start(&first, f);
+	mock_unit(&first, "a.service", "system.slice", 1500000);
+	workload_unit(f, "a", "a.service");
+	fixture_start_with(f, first.client, NULL);
+	fixture_run(f);
+	assert_int_equal(quota_at(f, "/system.slice/a.service"), 1500);
+	sd_bus_close(first.server);
+	fixture_run(f);
+	assert_int_equal(n_places(f), 1);
+	assert_int_equal(quota_at(f, "/system.slice/a.service"), 1500);
+
+	mock_start(&second, f);
+	mock_unit(&second, "a.service", "system.slice", 2500000);
+	assert_int_equal(world_set_bus(f->world, second.client), 0);
+	assert_int_equal(quota_at(f, "/system.slice/a.service"), 1500);
+	assert_true(world_is_known(f->world));
+	fixture_run(f);
+	assert_int_equal(second.n_subscribes, 1);
+	assert_int_equal(quota_at(f, "/system.slice/a.service"), 2500);
+	assert_int_equal(n_places(f), 1);
+	/* It is followed again too. */
+	second.units[0].quota_us = 500000;
+	mock_changed(&second, "a.service");
+	assert_int_equal(quota_at(f, "/system.slice/a.service"), 500);
+	mock_done(&first);
+	sd_bus_close_unref(second.client);
+	sd_bus_close_unref(second.server);
+}
+
+/* A host where the bus came after us. */
+static void a_bus_may_come_late(void **state)
+{
+	struct fixture *f = fixture_new();
+	struct mock mock;
+
+	(void)state;
+	mock_start(&mock, f);
+	mock_unit(&mock, "a.service", "system.slice", 1500000);
+	workload_unit(f, "a", "a.service");
+	fixture_start_with(f, NULL, NULL);
+	fixture_run(f);
+	assert_true(world_is_known(f->world));
+	assert_int_equal(n_places(f), 0);
+	assert_int_equal(world_set_bus(f->world, mock.client), 0);
+	fixture_run(f);
+	assert_int_equal(n_places(f), 1);
+	assert_int_equal(quota_at(f, "/system.slice/a.service"), 1500);
+	mock_done(&mock);
+}
+
 static void bad_answers_cost_nothing_but_the_answer(void **state)
 {
 	static const struct {
@@ -482,6 +540,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(inactive_units_have_their_limits),
 		cmocka_unit_test(transient_units_go),
+		cmocka_unit_test(a_bus_that_comes_back_is_asked_again),
+		cmocka_unit_test(a_bus_may_come_late),
 		cmocka_unit_test(bad_answers_cost_nothing_but_the_answer),
 		cmocka_unit_test(lies_of_pid_1_lead_nowhere),
 		cmocka_unit_test(the_bus_goes_away),

@@ -43,7 +43,15 @@ struct fixture {
 	long n_calls, fail_at; /* the call with this number, from 1, fails; 0: none */
 	int fail_with;
 	int proc_events_error; /* 0: ask the kernel */
-	int uevent_fds[2];     /* [0] is the world's */
+	/* A socket of process events that was handed over; [0] is the world's, 0: none. */
+	int procs_fds[2];
+	int (*procs_answer)(struct fixture *f); /* when the world asks for events on it */
+	unsigned n_ignored;			/* how often it said that it wants no more */
+	/* What the world is told of executables that it may not read; NULL: it may read all. */
+	int (*identify)(void *userdata, pid_t pid, uint64_t start_time);
+	pid_t asked_pids[64];
+	size_t n_asked;
+	int uevent_fds[2]; /* [0] is the world's */
 };
 
 static inline bool call_fails(const struct sys *sys)
@@ -76,6 +84,12 @@ static inline ssize_t fixture_read(const struct sys *sys, int fd, char *buffer, 
 			       : kernel_of(sys)->read(kernel_of(sys), fd, buffer, size);
 }
 
+static inline ssize_t fixture_read_value(const struct sys *sys, int fd, char *buffer, size_t size)
+{
+	return call_fails(sys) ? injected(sys)
+			       : kernel_of(sys)->read_value(kernel_of(sys), fd, buffer, size);
+}
+
 static inline int fixture_list(const struct sys *sys, int dirfd,
 			       int (*each)(void *userdata, const char *name, bool is_directory),
 			       void *userdata)
@@ -96,15 +110,21 @@ static inline int fixture_watch_add(const struct sys *sys, int watch_fd, int dir
 			       : kernel_of(sys)->watch_add(kernel_of(sys), watch_fd, dirfd, mask);
 }
 
+static inline ssize_t fixture_netlink_read(const struct sys *sys, int fd, void *buffer, size_t size)
+{
+	struct fixture *f = sys->state;
+	ssize_t n;
+
+	if (fd != f->uevent_fds[0] && (fd <= 0 || fd != f->procs_fds[0]))
+		return kernel_of(sys)->netlink_read(kernel_of(sys), fd, buffer, size);
+	n = recv(fd, buffer, size, MSG_DONTWAIT);
+	return n >= 0 ? n : errno == EAGAIN ? 0 : -errno;
+}
+
 static inline ssize_t fixture_watch_read(const struct sys *sys, int fd, void *buffer, size_t size)
 {
 	struct fixture *f = sys->state;
 
-	if (fd == f->uevent_fds[0]) {
-		ssize_t n = recv(fd, buffer, size, MSG_DONTWAIT);
-
-		return n >= 0 ? n : errno == EAGAIN ? 0 : -errno;
-	}
 	if (f->overflow) {
 		struct inotify_event event = { .wd = -1, .mask = IN_Q_OVERFLOW };
 
@@ -132,6 +152,32 @@ static inline int fixture_proc_events_open(const struct sys *sys)
 	struct fixture *f = sys->state;
 
 	return f->proc_events_error ? f->proc_events_error : f->kernel.proc_events_open(&f->kernel);
+}
+
+static inline int fixture_proc_events_listen(const struct sys *sys, int fd)
+{
+	struct fixture *f = sys->state;
+
+	assert_int_equal(fd, f->procs_fds[0]);
+	return f->procs_answer ? f->procs_answer(f) : 0;
+}
+
+static inline int fixture_proc_events_ignore(const struct sys *sys, int fd)
+{
+	struct fixture *f = sys->state;
+
+	assert_int_equal(fd, f->procs_fds[0]);
+	f->n_ignored++;
+	return 0;
+}
+
+/* As for a process without capabilities: nobody's executable may be read. */
+static inline ssize_t fixture_read_link(const struct sys *sys, int dirfd, const char *path,
+					char *buffer, size_t size)
+{
+	struct fixture *f = sys->state;
+
+	return f->identify ? -EACCES : f->kernel.read_link(&f->kernel, dirfd, path, buffer, size);
 }
 
 static inline void on_quota(void *userdata, uint32_t limit)
@@ -251,12 +297,17 @@ static inline struct fixture *fixture_new(void)
 	f->sys.state = f;
 	f->sys.open = fixture_open;
 	f->sys.read = fixture_read;
+	f->sys.read_value = fixture_read_value;
 	f->sys.list = fixture_list;
 	f->sys.file_id = fixture_file_id;
 	f->sys.watch_add = fixture_watch_add;
 	f->sys.watch_read = fixture_watch_read;
+	f->sys.netlink_read = fixture_netlink_read;
 	f->sys.uevent_open = fixture_uevent_open;
 	f->sys.proc_events_open = fixture_proc_events_open;
+	f->sys.proc_events_listen = fixture_proc_events_listen;
+	f->sys.proc_events_ignore = fixture_proc_events_ignore;
+	f->sys.read_link = fixture_read_link;
 	f->uevent_fds[0] = f->uevent_fds[1] = -1;
 	assert_true(sd_event_new(&f->event) >= 0);
 	return f;
@@ -282,8 +333,10 @@ static inline void fixture_start_with(struct fixture *f, sd_bus *bus, const char
 {
 	const struct world_options options = { .cgroup_root = f->root,
 					       .own_cgroup = own_cgroup,
-					       .bus = bus };
-	const struct world_listener listener = { f, on_quota, on_changed, on_ended, on_notice };
+					       .bus = bus,
+					       .proc_events_fd = f->procs_fds[0] };
+	const struct world_listener listener = { f,	   on_quota,  on_changed,
+						 on_ended, on_notice, f->identify };
 	struct fault fault = { 0 };
 
 	if (world_open(&f->sys, f->event, &options, &listener, &f->world, &fault) < 0)
@@ -314,6 +367,8 @@ static inline void fixture_free(struct fixture *f)
 	sd_event_unref(f->event);
 	if (f->uevent_fds[1] >= 0)
 		close(f->uevent_fds[1]);
+	if (f->procs_fds[1] > 0)
+		close(f->procs_fds[1]);
 	sys_linux_close(&f->kernel);
 	cgroup_remove(f, "");
 	free(f);

@@ -8,7 +8,7 @@
 #   --no-build   do not install anything; runs the tests of the machine itself, 0*, unless others are named
 #   --shell      install, run no test, and give the console (root, no password; leave with poweroff or Ctrl-A X)
 #
-# SIDECARD_VM_TIMEOUT is the time allowed from power-on to power-off, 20m by default. The console's text and the
+# SIDECARD_VM_TIMEOUT is the time allowed from power-on to power-off, 30m by default. The console's text and the
 # results stay in console.log and results.tap of the release's work directory.
 
 set -euo pipefail
@@ -79,7 +79,7 @@ boot_tests() {
 	: >"$results"
 	qemu+=(-serial "file:$console" -serial "file:$results" -monitor none
 		-append "$(command_line systemd.mask=serial-getty@ttyS0.service "vm.tests=$globs")")
-	timeout --kill-after=10 "${SIDECARD_VM_TIMEOUT:-20m}" "${qemu[@]}" </dev/null >"$work/qemu.log" 2>&1 &
+	timeout --kill-after=10 "${SIDECARD_VM_TIMEOUT:-30m}" "${qemu[@]}" </dev/null >"$work/qemu.log" 2>&1 &
 	qemu_pid=$!
 	# shellcheck disable=SC2064  # this process, now
 	trap "kill $qemu_pid 2>/dev/null || true" EXIT

@@ -41,6 +41,9 @@ compile() {
 		meson test -C /build --no-rebuild --print-errorlogs
 	fi
 	DESTDIR=/payload/install meson install -C /build --no-rebuild --quiet
+	if command -v go >/dev/null; then
+		/src/tests/vm/runtimes/build.sh /payload/runtimes /build/go-cache
+	fi
 }
 
 tests=disabled

@@ -15,9 +15,15 @@ guest_packages=(
 )
 build_packages=(
 	gcc libc6-dev meson ninja-build pkgconf gzip
-	libhwloc-dev libnuma-dev libcgroup-dev libsystemd-dev systemd-dev libinih-dev libjansson-dev libcap-dev
+	libhwloc-dev libnuma-dev libcgroup-dev libsystemd-dev systemd-dev libinih-dev libjansson-dev
 	libcmocka-dev
 )
+# What guest/20-runtimes.sh starts, and the compilers of its programs: in one release, the one that has them all.
+runtime_packages=(
+	golang-go openjdk-21-jdk-headless openjdk-25-jre-headless nodejs python3 erlang-base ruby puma php-fpm
+	nginx haproxy valkey-server postgresql rustc
+)
+runtime_services=(nginx haproxy valkey-server postgresql php8.4-fpm phpsessionclean.timer epmd epmd.socket)
 # All the initrd has to do is to find the root disk; a full one costs seconds of emulated decompression.
 initrd_modules=(virtio_pci virtio_blk ext4)
 # udev loads these for the emulated CPU; each tests itself for seconds and hotplug repeats some.
@@ -26,19 +32,23 @@ unwanted_modules=(aesni_intel ghash_clmulni_intel sha512_ssse3 sha256_ssse3 sha1
 
 packages_of() {
 	local package
+	local -a packages=("${guest_packages[@]}" "${build_packages[@]}")
 
-	for package in "${guest_packages[@]}" "${build_packages[@]}"; do
+	[[ $1 != trixie ]] || packages+=("${runtime_packages[@]}")
+	for package in "${packages[@]}"; do
 		# Before trixie systemd.pc was part of the package systemd.
 		[[ $package == systemd-dev && $1 == bookworm ]] || printf '%s\n' "$package"
 	done | paste -sd,
 }
 
 make_guest_tree() {
+	# Java and PostgreSQL link their manual pages, which are left out, and fail where there is no place for them.
 	# shellcheck disable=SC2016  # $1 belongs to the hook
 	make_tree "$release" "$1" "$(packages_of "$release")" \
 		--setup-hook='mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"' \
 		--setup-hook="printf 'MODULES=list\n' >\"\$1/etc/initramfs-tools/conf.d/vm\"" \
-		--setup-hook="printf '%s\n' ${initrd_modules[*]} >\"\$1/usr/share/initramfs-tools/modules.d/vm\""
+		--setup-hook="printf '%s\n' ${initrd_modules[*]} >\"\$1/usr/share/initramfs-tools/modules.d/vm\"" \
+		--essential-hook='mkdir -p "$1/usr/share/man/man1" "$1/usr/share/man/man7"'
 }
 
 # What makes the tree a test machine: root without a password on the console, one unit that hands over to the
@@ -54,6 +64,10 @@ furnish() {
 	for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service \
 		fstrim.timer man-db.timer systemd-pstore.service systemd-networkd.service systemd-networkd.socket \
 		systemd-networkd-wait-online.service getty@tty1.service; do
+		ln -sf /dev/null "$tree/etc/systemd/system/$unit"
+	done
+	for unit in "${runtime_services[@]}"; do
+		[[ $unit == *.* ]] || unit+=.service
 		ln -sf /dev/null "$tree/etc/systemd/system/$unit"
 	done
 	# Not a first boot, and nothing to update in it.

@@ -51,15 +51,9 @@ eventually 60 "a service that starts later is off them too" cpus_disjoint "$(cpu
 coproc watcher { exec sidecarctl watch proxy --json; }
 read -r -t 60 first <&"${watcher[0]}" || true
 before=$(env_of proxy GENERATION)
-# (in the background: it is stopped with the test's scope)
-busctl monitor io.sidecard1 --json=short >/run/monitor.json 2>/run/monitor.err &
-monitor=$!
-at_exit "kill $monitor"
-# What busctl says when it listens differs by release; the bus itself says it in its journal.
-for _ in $(seq 60); do
-	journalctl --boot --no-pager -o cat -u dbus | grep 'became a monitor' >/dev/null && break
-	sleep 0.2
-done
+ok "a program compiled against the library reads its page" observe page proxy
+is "the page says the same as the file" "$(page_of proxy GENERATION)" "$before"
+ok "we listen on the bus" listen_on_bus /run/monitor.json io.sidecard1
 ok "the slice's quota becomes 150%" systemctl set-property --runtime proxy.slice CPUQuota=150%
 changed() {
 	[[ "$(env_of proxy GENERATION)" != "$before" && "$(env_of proxy QUOTA_MCPU)" == 1500 ]]
@@ -68,6 +62,9 @@ eventually 60 "the env file has a new generation" changed
 generation=$(env_of proxy GENERATION)
 is "the number follows" "$(env_of proxy PARALLELISM)" 1
 is "the reason is the slice's" "$(env_of proxy LIMITED_BY)" "cpu.max of /proxy.slice"
+is "the page carries the same generation" "$(page_of proxy GENERATION)" "$generation"
+is "and the same number" "$(page_of proxy PARALLELISM)" 1
+is "and the same quota" "$(page_of proxy QUOTA_MCPU)" 1500
 is "the bus carries the same generation" "$(bus_get proxy Generation)" "$generation"
 is "the socket too" "$(get proxy generation)" "$generation"
 read -r -t 60 line <&"${watcher[0]}" || line=
@@ -82,8 +79,10 @@ unlimited() {
 	[[ "$(env_of proxy QUOTA_MCPU)" == max && "$(env_of proxy PARALLELISM)" == 4 ]]
 }
 eventually 60 "unlimited again" unlimited
+is "so says the page" "$(page_of proxy QUOTA_MCPU) $(page_of proxy GENERATION)" "max $(env_of proxy GENERATION)"
 ok "a quota on the unit itself" systemctl set-property --runtime proxy.service CPUQuota=250%
 eventually 60 "is seen too" prints 2500 env_of proxy QUOTA_MCPU
+is "by the page too" "$(page_of proxy QUOTA_MCPU) $(page_of proxy GENERATION)" "2500 $(env_of proxy GENERATION)"
 ok "and goes again" systemctl set-property --runtime proxy.service CPUQuota=
 eventually 60 "unlimited once more" prints max env_of proxy QUOTA_MCPU
 

@@ -33,6 +33,24 @@ ok "a range" refused range "Weight" <<<$'[CPU]\nWeight=0'
 ok "minimum above maximum" refused minmax "Min" <<<$'[CPU]\nMin=4\nMax=2'
 ok "PUs that are not there" refused machine "Min" <<<$'[CPU]\nMin=400\nMax=400\nExclusive=yes'
 ok "nodes that are not there" refused nodes "Nodes" <<<$'[NUMA]\nNodes=9'
+mkdir -p $conf/pools.d
+for pool in one two; do
+	printf '[Pool]\nCPUs=2-3\n' >$conf/pools.d/$pool.conf
+done
+ok "PUs of two pools" not sidecarctl reload
+rm $conf/pools.d/one.conf $conf/pools.d/two.conf
+# A plugin's fault costs its workload the plugin, nothing else.
+taken() { # what, expected words, file contents on stdin
+	local words=$1 output
+	cat >$conf/workloads.d/odd.conf
+	output=$(sidecarctl reload 2>&1) || return
+	echo "$output"
+	[[ $output == *odd.conf:*$words*"going on with plugin 'generic'"* ]]
+}
+ok "a plugin that is not there" taken "cannot open" <<<$'[Workload]\nPlugin=nobody'
+eventually 60 "its workload has its numbers all the same" env_of odd PARALLELISM
+ok "a plugin's key that it has not" taken "has no such key" <<<$'[Plugin]\nnonsense=1'
+rm $conf/workloads.d/odd.conf
 ok "a unit that another one has" refused unit "proxy.service" <<<$'[Match]\nUnit=proxy.service'
 ok "not UTF-8" refused utf8 "UTF-8" <<<$'[Workload]\nDescription=\xff'
 ok "an over-long line" refused long "180" < <(printf '[Workload]\nDescription=%0300d\n' 0)
@@ -56,11 +74,39 @@ for i in 1 2 3 4 5 6; do
 done
 eventually 60 "vanishing units do no harm" alive
 
-# --- the bus restarts
-ok "the bus restarts" systemctl restart dbus
-eventually 90 "sidecard lives on without it" alive
+# --- the bus restarts, and is away for a while: sidecard lives on, the same process
+main_pid() { systemctl show --value --property MainPID sidecard; }
 on_bus() { busctl get-property io.sidecard1 /io/sidecard1 io.sidecard1.Manager Version; }
-eventually 120 "and is on the bus again" on_bus
+pid=$(main_pid)
+eventually 60 "sidecard is on the bus" on_bus
+for i in 1 2 3; do
+	ok "the bus restarts ($i)" systemctl restart dbus
+	eventually 120 "sidecard is on the bus again ($i)" on_bus
+done
+is "it is the same process" "$(main_pid)" "$pid"
+ok "the bus stops" systemctl stop dbus.socket dbus.service
+ok "the socket answers without it" sidecarctl show proxy
+ok "a quota while it is away" systemctl set-property --runtime proxy.slice CPUQuota=350%
+eventually 60 "is published" prints 3500 env_of proxy QUOTA_MCPU
+ok "somebody else's AllowedCPUs= while it is away" systemctl set-property --runtime proxy.service AllowedCPUs=0
+ok "the bus is back" systemctl start dbus.socket dbus.service
+eventually 120 "sidecard is on the bus once more" on_bus
+is "and still the same process" "$(main_pid)" "$pid"
+eventually 120 "what was written meanwhile is set right" prints "$cpus" cpus_of "$(pid_of_unit proxy.service)"
+systemctl reset-failed agent.service 2>/dev/null || true # so many starts in so short a time
+ok "a unit that starts now" systemctl restart agent.service
+ok "the quota as it was" systemctl set-property --runtime proxy.slice CPUQuota=600%
+eventually 60 "all is well again" alive
+
+# --- a bus that is not there yet: it starts all the same, and is on the bus as soon as there is one
+systemctl mask --quiet --runtime dbus.socket dbus.service
+systemctl stop dbus.socket dbus.service
+systemctl kill --signal=KILL --kill-whom=main sidecard
+eventually 60 "sidecard starts anew without a bus" sidecarctl show proxy
+systemctl unmask --quiet --runtime dbus.socket dbus.service
+systemctl start dbus.socket dbus.service
+eventually 120 "and finds it when it comes" on_bus
+eventually 60 "and all is well" alive
 
 # --- hostile clients
 python_free_client() { # bytes on stdin go to the socket

@@ -77,13 +77,40 @@ saw() {
 	sed -n "s/^SIDECARD_$2=//p" "/run/$1.saw"
 }
 
-# page_of WORKLOAD KEY: the same out of the live page, by our own tool.
+# observe COMMAND...: observe.c, compiled as any program that links with the library.
+observe() {
+	[ -x /var/tmp/observe ] || cc -Wall -o /var/tmp/observe "$(dirname "$0")/observe.c" $(pkg-config --cflags --libs sidecard)
+	/var/tmp/observe "$@"
+}
+
+# page_of WORKLOAD KEY: the same out of the live page.
+page_of() {
+	observe page "$1" | sed -n "s/^$2=//p"
+}
+
+# get WORKLOAD KEY: the same from the socket.
 get() {
 	sidecarctl show "$1" --json | jq -r ".$2"
 }
 
 bus_get() { # workload, property
 	busctl get-property io.sidecard1 "/io/sidecard1/workload/$1" io.sidecard1.Workload "$2" | cut -d' ' -f2- | tr -d '"'
+}
+
+# listen_on_bus FILE MATCH...: what busctl monitor sees from now on.
+listen_on_bus() {
+	local file=$1 n
+	shift
+	n=$(journalctl --boot --no-pager -o cat -u dbus | grep -c 'became a monitor' || true)
+	# (in the background: it is stopped with the test's scope)
+	busctl monitor --json=short "$@" >"$file" 2>/dev/null &
+	at_exit "kill $!"
+	# What busctl says when it listens differs by release; the bus itself says it in its journal.
+	for _ in $(seq 60); do
+		[[ "$(journalctl --boot --no-pager -o cat -u dbus | grep -c 'became a monitor')" -le $n ]] || return 0
+		sleep 0.2
+	done
+	return 1
 }
 
 start_sidecard() {
