@@ -562,11 +562,16 @@ static void daemon_close(struct daemon *daemon)
 int daemon_run(const struct daemon_options *options, struct fault *fault)
 {
 	struct daemon daemon = { .options = options, .runtime_dirfd = -1, .sys.proc_fd = -1 };
+	struct fault late;
 	int r = open_all(&daemon, fault);
 
 	if (r == 0) {
 		own_unit_open(&daemon);
 		registry_load(&daemon);
+		/* Who registered in an earlier life has a part in the first plan: without him the
+		 * slice that he lives in would be kept off exclusive PUs as a whole. */
+		if (daemon.n_registrations > 0 && world_rescan(daemon.world, &late) < 0)
+			log_line(LOG_ERR, "%s", late.text);
 		daemon.conf_is_new = true;
 		procs_first_round(&daemon);
 		r = sd_event_loop(daemon.event);

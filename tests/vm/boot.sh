@@ -8,6 +8,8 @@
 #   --no-build   do not install anything; runs the tests of the machine itself, 0*, unless others are named
 #   --shell      install, run no test, and give the console (root, no password; leave with poweroff or Ctrl-A X)
 #
+# SIDECARD_VM_BOOT_S is the time allowed from power-on to the first test, 300 by default; a machine that stands still is
+# started again, twice at most.
 # SIDECARD_VM_TIMEOUT is the time allowed from power-on to power-off, 30m by default. The console's text and the
 # results stay in console.log and results.tap of the release's work directory.
 
@@ -73,16 +75,36 @@ boot_shell() {
 	"${qemu[@]}"
 }
 
+# comes_up PID: the first test line is there. Emulated processors sometimes lose a timer interrupt while they come up
+# ("rcu_preempt kthread starved", "Possible timer handling issue"), and then nothing ever happens; a boot takes a minute
+# or two on a busy machine.
+comes_up() {
+	local seconds
+
+	for ((seconds = 0; seconds < ${SIDECARD_VM_BOOT_S:-300}; seconds++)); do
+		[ ! -s "$results" ] || return 0
+		kill -0 "$1" 2>/dev/null || return 0
+		sleep 1
+	done
+	return 1
+}
+
 boot_tests() {
-	local globs=$1 qemu_pid status=0
+	local globs=$1 qemu_pid attempt status=0
 
 	: >"$results"
 	qemu+=(-serial "file:$console" -serial "file:$results" -monitor none
 		-append "$(command_line systemd.mask=serial-getty@ttyS0.service "vm.tests=$globs")")
-	timeout --kill-after=10 "${SIDECARD_VM_TIMEOUT:-30m}" "${qemu[@]}" </dev/null >"$work/qemu.log" 2>&1 &
-	qemu_pid=$!
-	# shellcheck disable=SC2064  # this process, now
-	trap "kill $qemu_pid 2>/dev/null || true" EXIT
+	for attempt in 1 2 3; do
+		timeout --kill-after=10 "${SIDECARD_VM_TIMEOUT:-30m}" "${qemu[@]}" </dev/null >"$work/qemu.log" 2>&1 &
+		qemu_pid=$!
+		# shellcheck disable=SC2064  # this process, now
+		trap "kill $qemu_pid 2>/dev/null || true" EXIT
+		comes_up "$qemu_pid" || ((attempt == 3)) && break
+		printf '# the emulated machine stood still before any test (attempt %s); once more\n' "$attempt"
+		kill "$qemu_pid" 2>/dev/null || true
+		wait "$qemu_pid" || true
+	done
 	tail --pid="$qemu_pid" --sleep-interval=0.5 -n +1 -f "$results"
 	wait "$qemu_pid" || status=$?
 	trap - EXIT
