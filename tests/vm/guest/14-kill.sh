@@ -79,7 +79,12 @@ for i in 1 2 3 4 5 6 7 8 9 10; do
 done
 eventually 60 "the child is still registered" registered
 is "the child's mask is what it was" "$(cpus_of "$child")" "$mask"
-is "and was never written again" "$(affinity_writes "$child")" 0
+# Before Linux 6.2 a write to a cpuset makes the kernel forget the masks of the threads below it: those are set again.
+if [[ "$(printf '%s\n' 6.2 "$(uname -r)" | sort -V | head -n 1)" == 6.2 ]]; then
+	is "and was never written again" "$(affinity_writes "$child")" 0
+else
+	skip "and was never written again" "this kernel forgets masks: $(affinity_writes "$child") times"
+fi
 is "PID 1 was never asked to set the proxy's PUs again" "$(unit_writes proxy.service)" 0
 diag "writes to the proxy's cpuset file in all, PID 1's own among them: $(grep -c written /run/cpuset.writes || true)"
 is "the proxy is the same process" "$(pid_of_unit proxy)" "$proxy"
@@ -89,12 +94,13 @@ eventually 60 "all has settled" sidecarctl status
 old=$(pid_of_unit sidecard)
 writes=$(grep -c written /run/cpuset.writes || true)
 asked=$(grep -c AllowedCPUs /run/kill.json || true)
+masks=$(affinity_writes "$child")
 kill -9 "$old"
 eventually 60 "it is back once more" back
 is "nothing wrote the proxy's cpuset" "$(grep -c written /run/cpuset.writes || true)" "$writes"
 is "PID 1 was asked for no PUs of anybody" "$(grep -c AllowedCPUs /run/kill.json || true)" "$asked"
 diag "$(grep AllowedCPUs /run/kill.json | tail -n +$((asked + 1)) | jq -c '[.sender, .payload.data[0], .payload.data[2]]' | head -c 2000)"
-is "no thread's mask was written" "$(affinity_writes "$child")" 0
+is "no thread's mask was written" "$(affinity_writes "$child")" "$masks"
 ok "the child ends" systemctl stop wl-child.service
 gone() { not registered; }
 eventually 60 "its registration ends with it" gone
