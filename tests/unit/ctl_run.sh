@@ -67,7 +67,7 @@ is "none" "$(run --workload one -- printf '%%s|' '%{arguments}' end)" 'end|'
 # --- preload
 is "nproc counts the set" "$(run --workload loose -- nproc)" "$(nproc)"
 LD_PRELOAD=$build/sidecard/edge/libsidecard-preload.so
-is "with the library it is told" "$(LD_PRELOAD=$LD_PRELOAD run --workload loose -- nproc)" 1
+is "with the library it is told" "$(run --workload loose -- env LD_PRELOAD="$LD_PRELOAD" nproc)" 1
 unset LD_PRELOAD
 got=$(LD_PRELOAD='' run --preload --workload one -- printenv LD_PRELOAD 2>/dev/null)
 [[ $got == */libsidecard-preload.so* ]] || complain "--preload: LD_PRELOAD is '$got'"
