@@ -92,8 +92,8 @@ int plan_make(const struct snapshot *snapshot, const struct plan *previous, uint
 	      struct plan **ret_plan, struct fault *fault);
 
 /* Plans again and again: keeps its memory, so that a plan costs no page that is new to the process,
- * and its view of the machine, on which planner_change() works. One at a time; holds nothing of a
- * snapshot or a plan that was not said below. */
+ * and its view of the machine. One at a time; holds nothing of a snapshot or a plan that was not
+ * said below. */
 struct planner;
 
 /* NULL where memory is short. */
